@@ -1,0 +1,30 @@
+# Every target makes the environment it needs; a second call reuses it.
+.PHONY: demo test test-all lint format benchmark train environment clean
+
+demo:
+	@deploy/environment.sh demo
+	@.venv/bin/scalesr demo
+
+test: lint
+	@.venv/bin/python -m pytest
+
+test-all: lint
+	@.venv/bin/python -m pytest -m "slow or not slow"
+
+lint: environment
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+format: environment
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+environment:
+	@deploy/environment.sh test,dev,demo,s3,tiff
+
+benchmark: environment
+	@.venv/bin/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Super-resolve, restore and measure bioimages that are larger than memory."""

@@ -1,0 +1,93 @@
+"""The contract between a model and the engine: what a model says of itself, and how it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import torch
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Number format of the network's arithmetic. Input and output of a model are float32 whatever it is."""
+
+Strategy = Literal["auto", "single", "triples"]
+"""How the channel axis of an image is cut for a model: each channel alone, or three neighbours at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What a model says of itself. The plan is made from it; the weights are not needed for that."""
+
+    name: str
+    """Short name for tables and manifests."""
+    axes: str
+    """Spatial axes that the model mixes, slowest first: ``"yx"`` or ``"zyx"``. All other axes are independent."""
+    scale: tuple[Fraction, ...]
+    """Output pixels for each input pixel, for each of `axes`."""
+    channels: int
+    """Channels of one tile on input; 1 means that each channel is a tile of its own."""
+    out_channels: int
+    """Channels of one tile on output."""
+    multiple: int = 1
+    """Edges of a tile must be multiples of this (window attention, pixel shuffles, strides)."""
+    receptive: tuple[int, ...] | None
+    """For each of `axes`, how many input pixels away an input pixel can still change an output pixel; measured, not
+    believed. ``None``: without bound (global attention), so that no halo makes tiles exact."""
+    minimum: int = 1
+    """Smallest edge of a tile that the model accepts."""
+    randomness: Literal["deterministic", "seeded"] = "deterministic"
+    """Seeded models draw noise as a function of (seed, global voxel, step)."""
+    precisions: tuple[Precision, ...] = ("fp32",)
+    """Number formats the model can run in."""
+    values: Literal["any", "unit"] = "unit"
+    """``unit``: trained on intensities normalised to about 0..1. ``any``: linear, the normalisation does not matter."""
+    activation_bytes: float
+    """Peak bytes of live tensors for each input pixel of a tile in fp32, beyond the weights; counted, not believed."""
+    weight_bytes: int = 0
+    """Bytes of the parameters in fp32."""
+    tile: int | None = None
+    """Edge of the tile that the author recommends, if any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRef:
+    """Names a model so that any process can load it: this, not the weights, travels with a task."""
+
+    source: str
+    """``builtin:cubic``, ``file:/path/net.safetensors`` or ``factory:package.module:function``."""
+    sha256: str
+    """Hash of the weights, or of the source of a model that has none. Loading refuses another hash."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Sorted (name, value) pairs given to the loader: scale, axes, strategy."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A callable with a spec. Each process loads it once and calls it for every batch of tiles."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself."""
+
+    def to(self, *, device: str, precision: Precision) -> Model:
+        """Return the model on a device (``cpu``, ``cuda``, ``cuda:1``) and in a number format."""
+
+    def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:
+        """Run one batch.
+
+        Parameters
+        ----------
+        tiles
+            float32, shape ``(n, channels, *axes)``, normalised; on the model's device.
+        origins
+            int64, shape ``(n, len(axes))``: position of each tile's first pixel in the image, in input pixels;
+            negative where the tile begins in the reflection. Only seeded models look at it.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, shape ``(n, out_channels, *(axes * scale))``.
+        """

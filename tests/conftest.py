@@ -1,0 +1,17 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real images, which are not part of the repository; their folder is named by SCALESR_DATA."""
+    folder = Path(os.environ.get("SCALESR_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "SOURCES.md").is_file():
+        pytest.skip(f"needs the real images, and {folder} has none: name their folder in SCALESR_DATA")
+    return folder
