@@ -1,0 +1,105 @@
+"""Sizes of cells, blocks, shards and chunks where the caller names none.
+
+They depend on the image and the model alone, never on the machine or the number of workers: a default must not change
+the bytes of a result.
+"""
+
+from __future__ import annotations
+
+from math import lcm, prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from fractions import Fraction
+
+TILE_EDGE = {1: 4096, 2: 256, 3: 96}
+"""Edge of a tile by the number of axes that the model mixes; in 2-D from the measurements in docs/design.md."""
+BLOCK_BYTES = 32 * 2**20
+"""A block's output: large enough to be worth a file, small enough to hold several in a laptop's memory."""
+LEAST_BLOCKS = 16
+"""A small image is still cut into so many blocks, so that there is something to share out."""
+CHUNK_VOXELS = 2**18
+"""Voxels of one inner chunk of a shard: the unit that a viewer fetches."""
+
+
+def round_up(value: int, unit: int) -> int:
+    """Return the smallest multiple of `unit` that is at least `value`."""
+    return -(-value // unit) * unit
+
+
+def choose_unit(scale: Fraction, multiple: int) -> int:
+    """Return what cells, halos and ramps must be a multiple of: the model's own unit and whole output pixels."""
+    return lcm(scale.denominator, multiple)
+
+
+def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int:
+    """Return a cell whose tile has about `tile` pixels, but at least twice its halo, so that context stays affordable.
+
+    Cells of 32 px and more are multiples of 32, which divide into chunks well.
+    """
+    wanted = max(tile - 2 * halo, 2 * halo, 2 * ramp, unit)
+    if size <= wanted:
+        return round_up(max(size, 2 * ramp), unit)
+    grain = lcm(unit, 32) if wanted >= 32 else unit
+    return max((wanted + grain // 2) // grain * grain, round_up(max(2 * ramp, 1), grain))
+
+
+def choose_block(
+    cells: Sequence[int], voxels: Sequence[int], mixed: Sequence[bool], *, itemsize: int, target: int = BLOCK_BYTES
+) -> tuple[int, ...]:
+    """Return how many cells a block has along each axis.
+
+    Axes that the model mixes grow first, the shortest first, so that blocks are near to cubes and share little
+    border; the others follow where the image is small.
+
+    Parameters
+    ----------
+    cells
+        Number of cells along each axis.
+    voxels
+        Output pixels of a cell along each axis.
+    mixed
+        Whether the model mixes pixels along the axis.
+    itemsize
+        Bytes of an output voxel.
+    target
+        Bytes of a block's output that are not exceeded, unless one cell alone does.
+    """
+    block = [1] * len(cells)
+
+    def blocks(shape: Sequence[int]) -> int:
+        return prod(-(-count // k) for count, k in zip(cells, shape, strict=True))
+
+    while True:
+        order = sorted(
+            (axis for axis in range(len(cells)) if block[axis] < cells[axis]),
+            key=lambda axis: (not mixed[axis], block[axis] * voxels[axis], -axis),
+        )
+        for axis in order:
+            larger = [k * 2 if i == axis else k for i, k in enumerate(block)]
+            if itemsize * prod(k * v for k, v in zip(larger, voxels, strict=True)) > target:
+                continue
+            if blocks(larger) < min(LEAST_BLOCKS, blocks(block)):
+                continue
+            block = larger
+            break
+        else:
+            return tuple(block)
+
+
+def choose_chunk(shard: Sequence[int], mixed: Sequence[bool], *, voxels: int = CHUNK_VOXELS) -> tuple[int, ...]:
+    """Return the inner chunk of a shard: divisors of its edges that make about `voxels` over the spatial axes."""
+    spatial = max(1, sum(mixed))
+    edge = round(voxels ** (1 / spatial))
+    return tuple(
+        _divisor(size, edge) if is_mixed else _divisor(size, 1) for size, is_mixed in zip(shard, mixed, strict=True)
+    )
+
+
+def _divisor(size: int, wanted: int) -> int:
+    """Return the divisor of `size` that lies nearest to `wanted`, by ratio; the whole where it is smaller."""
+    if size <= wanted:
+        return size
+    pairs = ((d, size // d) for d in range(1, int(size**0.5) + 1) if size % d == 0)
+    return min((d for pair in pairs for d in pair), key=lambda d: (max(d / wanted, wanted / d), d))

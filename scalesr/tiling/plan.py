@@ -1,0 +1,208 @@
+"""The plan of a run: everything that decides the bytes of its result, and what they will cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+from scalesr.tiling.axis import AxisLattice
+from scalesr.tiling.choose import choose_chunk
+from scalesr.tiling.lattice import Lattice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEAST_SHARD_BYTES = 2**18
+"""Below this a level's part of a block is not worth a file of its own: the level is made at the end of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelPlan:
+    """One level of the output's pyramid."""
+
+    shape: tuple[int, ...]
+    """Voxels of the whole level."""
+    shard: tuple[int, ...]
+    """Voxels of one file: what one task writes."""
+    chunk: tuple[int, ...]
+    """Voxels of one inner chunk: what one reader fetches."""
+    halved: tuple[int, ...]
+    """How often each axis was halved since level 0."""
+    made: Literal["in pass", "at end"]
+    """Whether each block writes its own part, or the level is made from the one below when all blocks are done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Immutable, serialises to JSON without loss, and costs O(sum of the axes): a petabyte plans in milliseconds.
+
+    Two runs with the same plan, model and input give the same bytes on one class of device, whatever the number of
+    workers, the executor, the order and the crashes.
+    """
+
+    lattice: Lattice
+    in_dtype: str
+    """NumPy name of the input's data type."""
+    out_dtype: str
+    """NumPy name of the output's data type."""
+    in_itemsize: int
+    out_itemsize: int
+    in_chunk: tuple[int, ...]
+    """What one request to the input's storage delivers, in voxels."""
+    levels: tuple[LevelPlan, ...]
+    """The output's pyramid, finest first."""
+    batch: int = 1
+    """Tiles of one call of the model; the last batch of a block is padded to it."""
+    precision: str = "fp32"
+    """Number format of the network's arithmetic."""
+    threads: int = 1
+    """Threads inside one operation on the CPU: their number changes the last bit, so it is part of the plan."""
+    fraction_bits: int = 24
+    """Sums are made in integers of 2^-fraction_bits on the normalised scale: 24 bits in int32, 40 in int64."""
+    mixed: tuple[bool, ...]
+    """Which axes the model mixes."""
+
+    @property
+    def sum_dtype(self) -> str:
+        """Data type of the sums."""
+        return "int32" if self.fraction_bits <= 24 else "int64"
+
+    @property
+    def sum_itemsize(self) -> int:
+        """Bytes of one sum."""
+        return 4 if self.fraction_bits <= 24 else 8
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that are computed, which is the number that is needed: each one once."""
+        return self.lattice.tiles
+
+    @property
+    def blocks(self) -> int:
+        """Blocks, which are the units of scheduling, of writing and of resuming."""
+        return self.lattice.blocks
+
+    @cached_property
+    def strips(self) -> int:
+        """Strips that blocks hand to their lower neighbours, over the whole image."""
+        grid, axes = self.lattice.grid, self.lattice.axes
+        with_any = prod(2 * count - 1 if axis.strip else count for count, axis in zip(grid, axes, strict=True))
+        return with_any - self.blocks
+
+    @property
+    def tasks_per_block(self) -> int:
+        """Tasks of a scheduler for each block: read, infer, stitch, and strip where tiles are blended."""
+        return 4 if self.lattice.offsets else 3
+
+    @property
+    def tasks(self) -> int:
+        """Tasks of a scheduler for the whole run."""
+        return self.blocks * self.tasks_per_block
+
+    @property
+    def context_ratio(self) -> float:
+        """Pixels that the network sees for each input pixel that it answers for: the price of the halo."""
+        return prod(axis.tile / axis.cell for axis in self.lattice.axes)
+
+    @cached_property
+    def bytes_read(self) -> int:
+        """Bytes of all reads, before compression, contexts of blocks counted each time."""
+        sums = (sum(stop - start for start, stop in map(a.read, range(a.blocks))) for a in self.lattice.axes)
+        return prod(sums) * self.in_itemsize
+
+    @cached_property
+    def requests_read(self) -> int:
+        """Requests to the input's storage: chunks touched by each block, added up."""
+        return prod(
+            sum((stop - 1) // chunk - start // chunk + 1 for start, stop in map(axis.read, range(axis.blocks)))
+            for axis, chunk in zip(self.lattice.axes, self.in_chunk, strict=True)
+        )
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of all levels before compression."""
+        return sum(prod(level.shape) for level in self.levels) * self.out_itemsize
+
+    @property
+    def requests_written(self) -> int:
+        """Shards of all levels, and one record for each block."""
+        shards = sum(prod(-(-n // s) for n, s in zip(level.shape, level.shard, strict=True)) for level in self.levels)
+        return shards + self.blocks
+
+    @cached_property
+    def largest(self) -> tuple[int, ...]:
+        """Index of a block that is as large as any: one that the image's end does not cut, where there is one."""
+        return (0,) * len(self.lattice.axes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as what JSON can hold; fractions are texts like ``48/13``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["lattice"] = [asdict(axis) | {"scale": str(axis.scale)} for axis in self.lattice.axes]
+        values["levels"] = [asdict(level) for level in self.levels]
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Plan:
+        """Return the plan that `to_json` described."""
+        axes = tuple(AxisLattice(**axis | {"scale": Fraction(axis["scale"])}) for axis in values["lattice"])
+        levels = tuple(LevelPlan(**_tuples(level)) for level in values["levels"])
+        return cls(**_tuples(values) | {"lattice": Lattice(axes), "levels": levels})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the JSON form: equal for equal plans only."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def plan_levels(
+    lattice: Lattice,
+    halvings: Sequence[Sequence[int]],
+    *,
+    mixed: Sequence[bool],
+    itemsize: int,
+    shard_cells: Sequence[int] | None = None,
+) -> tuple[LevelPlan, ...]:
+    """Return the levels of the output.
+
+    Parameters
+    ----------
+    lattice
+        The lattice, whose blocks own whole shards.
+    halvings
+        For each level, the finest first, how often each axis was halved since level 0.
+    mixed
+        Which axes the model mixes; they are cut into chunks, the others have chunks of one.
+    itemsize
+        Bytes of an output voxel.
+    shard_cells
+        Cells of one shard along each axis; a block when not given. Blocks must hold a whole number of shards.
+    """
+    cells = tuple(shard_cells or (axis.block for axis in lattice.axes))
+    base = tuple(axis.out_cell * k for axis, k in zip(lattice.axes, cells, strict=True))
+    levels: list[LevelPlan] = []
+    for halved in halvings:
+        whole = all(size % 2**times == 0 for size, times in zip(base, halved, strict=True))
+        shard = tuple(size >> times for size, times in zip(base, halved, strict=True))
+        in_pass = not levels or (levels[-1].made == "in pass" and whole and prod(shard) * itemsize >= LEAST_SHARD_BYTES)
+        if not in_pass:
+            shard = levels[-1].shard
+        levels.append(
+            LevelPlan(
+                shape=tuple(-(-axis.out_size // 2**times) for axis, times in zip(lattice.axes, halved, strict=True)),
+                shard=shard,
+                chunk=choose_chunk(shard, mixed),
+                halved=tuple(halved),
+                made="in pass" if in_pass else "at end",
+            )
+        )
+    return tuple(levels)
