@@ -1,0 +1,45 @@
+"""Runs a plan: tasks, the window of blocks in flight, executors, the ledger, devices and events."""
+
+from scalesr.engine.events import (
+    BatchReduced,
+    BlockDone,
+    BlockReport,
+    BlockRetried,
+    Callback,
+    Event,
+    RunFinished,
+    RunStarted,
+    StageAdvanced,
+    StageStarted,
+)
+from scalesr.engine.lazy import lazy
+from scalesr.engine.memory import Demand, Term, Workers, human_bytes
+from scalesr.engine.options import Options
+from scalesr.engine.preparing import Prepared, check_memory, empty_subject, prepare, subject_of
+from scalesr.engine.run import Result, run
+
+__all__ = [
+    "BatchReduced",
+    "BlockDone",
+    "BlockReport",
+    "BlockRetried",
+    "Callback",
+    "Demand",
+    "Event",
+    "Options",
+    "Prepared",
+    "Result",
+    "RunFinished",
+    "RunStarted",
+    "StageAdvanced",
+    "StageStarted",
+    "Term",
+    "Workers",
+    "check_memory",
+    "empty_subject",
+    "human_bytes",
+    "lazy",
+    "prepare",
+    "run",
+    "subject_of",
+]

@@ -131,10 +131,13 @@ class AxisLattice:
         """Return the cells of a block."""
         return range(block * self.block, min((block + 1) * self.block, self.cells))
 
+    def span(self, cells: range) -> tuple[int, int]:
+        """Return the range of input pixels, reflection included, that the tiles of some cells cover."""
+        return self.tile_start(cells.start), self.tile_start(cells.stop - 1) + self.tile
+
     def context(self, block: int) -> tuple[int, int]:
         """Return the range of input pixels, reflection included, that the tiles of a block cover."""
-        cells = self.block_cells(block)
-        return self.tile_start(cells.start), self.tile_start(cells.stop - 1) + self.tile
+        return self.span(self.block_cells(block))
 
     def read(self, block: int) -> tuple[int, int]:
         """Return the range of pixels inside the image that a block reads."""

@@ -36,13 +36,16 @@ def choose_unit(scale: Fraction, multiple: int) -> int:
 def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int:
     """Return a cell whose tile has about `tile` pixels, but at least twice its halo, so that context stays affordable.
 
-    Cells of 32 px and more are multiples of 32, which divide into chunks well.
+    An image that one such tile covers has one cell. Other cells are multiples of 32 px where they have room for
+    that, which divide into chunks well.
     """
     wanted = max(tile - 2 * halo, 2 * halo, 2 * ramp, unit)
     if size <= wanted:
         return round_up(max(size, 2 * ramp), unit)
-    grain = lcm(unit, 32) if wanted >= 32 else unit
-    return max((wanted + grain // 2) // grain * grain, round_up(max(2 * ramp, 1), grain))
+    grain = lcm(unit, 32)
+    if grain > wanted:
+        grain = unit
+    return max((wanted + grain // 2) // grain * grain, round_up(max(2 * halo, 2 * ramp), grain))
 
 
 def choose_block(

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from scalesr.tiling.axis import AxisLattice
 
@@ -108,17 +108,9 @@ class Lattice:
             for axis, i, step in zip(self.axes, index, offset, strict=True)
         )
 
-    def cells(self, index: Index) -> Iterator[Index]:
-        """Yield the cells of a block in C order."""
-        return product(*(axis.block_cells(i) for axis, i in zip(self.axes, index, strict=True)))
-
-    def context(self, index: Index) -> tuple[tuple[int, int], ...]:
-        """Return, for each axis, the range of input pixels that a block sees, reflection included."""
-        return self._each(lambda axis, i: axis.context(i), index)
-
-    def read(self, index: Index) -> tuple[tuple[int, int], ...]:
-        """Return, for each axis, the range inside the image that a block reads."""
-        return self._each(lambda axis, i: axis.read(i), index)
+    def cells(self, index: Index) -> tuple[range, ...]:
+        """Return the cells of a block: a range for each axis."""
+        return tuple(axis.block_cells(i) for axis, i in zip(self.axes, index, strict=True))
 
     def owned(self, index: Index) -> tuple[slice, ...]:
         """Return the region of the output that a block owns."""
@@ -127,6 +119,3 @@ class Lattice:
     def sums(self, index: Index) -> tuple[int, ...]:
         """Return the shape of a block's sums: its own part and its strips."""
         return tuple(axis.sums(i) for axis, i in zip(self.axes, index, strict=True))
-
-    def _each(self, of: Callable[[AxisLattice, int], tuple[int, int]], index: Index) -> tuple[tuple[int, int], ...]:
-        return tuple(of(axis, i) for axis, i in zip(self.axes, index, strict=True))

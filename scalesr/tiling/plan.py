@@ -10,6 +10,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
+from scalesr.errors import PlanError
 from scalesr.tiling.axis import AxisLattice
 from scalesr.tiling.choose import choose_chunk
 from scalesr.tiling.lattice import Lattice
@@ -185,9 +186,21 @@ def plan_levels(
     itemsize
         Bytes of an output voxel.
     shard_cells
-        Cells of one shard along each axis; a block when not given. Blocks must hold a whole number of shards.
+        Cells of one shard along each axis; a block when not given.
+
+    Raises
+    ------
+    PlanError
+        A block does not hold a whole number of shards, so that two blocks would write to one file.
     """
     cells = tuple(shard_cells or (axis.block for axis in lattice.axes))
+    for axis, k in zip(lattice.axes, cells, strict=True):
+        if k < 1 or axis.block % k:
+            raise PlanError(
+                f"A block of {axis.block} cells on axis {axis.name!r} does not hold a whole number of shards "
+                f"of {k} cells.",
+                remedy="Make --block a multiple of --shard.",
+            )
     base = tuple(axis.out_cell * k for axis, k in zip(lattice.axes, cells, strict=True))
     levels: list[LevelPlan] = []
     for halved in halvings:

@@ -1,0 +1,128 @@
+"""What a run tells those who watch it. The engine never prints: progress bars, logs and reports are callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from scalesr.engine.memory import Demand
+    from scalesr.tiling import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockReport:
+    """What one block did; kept in the ledger."""
+
+    block: int
+    """Number of the block in C order."""
+    index: tuple[int, ...]
+    """Position of the block in the grid."""
+    checksums: tuple[str, ...]
+    """CRC-32C of the block's voxels on each level that it wrote, finest first, in hexadecimal."""
+    tiles: int
+    """Tiles that the network computed."""
+    batch: int
+    """Tiles of a batch; smaller than planned where the device ran out of memory."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time of each stage: read, infer, stitch, write."""
+    attempts: int = 1
+    """How often the block was tried."""
+    bad_chunks: tuple[str, ...] = ()
+    """Chunks of the input that could not be decoded and were filled."""
+    not_finite: int = 0
+    """Input voxels that were NaN or infinite and were replaced."""
+    clipped: int = 0
+    """Output voxels outside the range of the output's data type, set to its nearest value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """The plan stands, nothing was written yet."""
+
+    plan: Plan
+    """What will be done."""
+    demand: Demand
+    """What memory it needs."""
+    executor: str
+    """Who does it, in words."""
+    done: int
+    """Blocks that an earlier run left finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStarted(Event):
+    """A stage began that is counted in steps of its own: statistics, blocks, levels."""
+
+    name: str
+    """What is being done, in words."""
+    total: int
+    """How many steps it has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageAdvanced(Event):
+    """Some steps of a stage are done."""
+
+    name: str
+    """The stage."""
+    steps: int = 1
+    """How many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockDone(Event):
+    """A block is written, with its part of every level, and recorded."""
+
+    report: BlockReport
+    """What it did."""
+    done: int
+    """Blocks that are finished now."""
+    total: int
+    """Blocks of the image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockRetried(Event):
+    """A block failed and is tried again."""
+
+    block: int
+    """Number of the block."""
+    attempt: int
+    """Which attempt comes now, from 2."""
+    error: str
+    """What went wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchReduced(Event):
+    """The device ran out of memory; the batch was halved, which may change the last bits of the result."""
+
+    block: int
+    """Block at which it happened."""
+    batch: int
+    """Tiles of a batch from now on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """The output is whole and says so."""
+
+    seconds: float
+    """Wall time of the run."""
+    blocks: int
+    """Blocks that this run computed."""
+    bad_chunks: int
+    """Chunks of the input that were filled."""
+
+
+class Callback(Protocol):
+    """Anything that can be called with an event, in the process that started the run, one at a time."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note of an event."""

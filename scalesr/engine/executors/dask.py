@@ -1,0 +1,140 @@
+"""Tasks on Dask: threads or processes of this machine, or any cluster by its address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from distributed import Client, LocalCluster, wait
+from distributed.comm.core import CommClosedError
+
+from scalesr.engine.inference import STOP
+from scalesr.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from distributed import Future
+
+DEVICE = "scalesr-device"
+"""The worker resource that one inference occupies, on clusters that scalesr starts."""
+PRIORITY = {"stitch": 3, "strip": 3, "infer": 2, "read": 1}
+"""Tasks that free memory come before tasks that take more."""
+
+
+class DaskExecutor:
+    """Submits each task by itself, with the resource that it needs; no graph, no collection.
+
+    Dask loses annotations of collections on optimisation, and builds graphs that grow with the image; single
+    submissions do neither.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        description: str,
+        slots: int,
+        resource: str | None,
+        cluster: LocalCluster | None = None,
+    ) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._resource = resource
+        self.description = description
+        self.slots = slots
+
+    @classmethod
+    def local(cls, *, kind: Literal["threads", "processes"], workers: int, slots: int) -> DaskExecutor:
+        """Start workers on this machine.
+
+        Parameters
+        ----------
+        kind
+            ``threads``: one process, whose threads share the model. ``processes``: one thread each.
+        workers
+            Threads, or processes.
+        slots
+            Inferences at the same time, over all of them.
+        """
+        STOP.clear()
+        # One thread more than slots reads ahead and writes behind while the others compute.
+        shared = kind == "threads"
+        cluster = LocalCluster(
+            n_workers=1 if shared else workers,
+            threads_per_worker=workers + 1 if shared else 1,
+            processes=not shared,
+            dashboard_address=None,
+            # The plan bounds the memory; a limit would make Dask spill and pause by what it cannot see.
+            memory_limit=0,
+            resources={DEVICE: slots if shared else 1},
+            silence_logs=40,
+        )
+        client = Client(cluster, set_as_default=False)
+        what = "threads of this process" if shared else "processes of this machine"
+        return cls(client, description=f"{workers} {what}", slots=slots, resource=DEVICE, cluster=cluster)
+
+    @classmethod
+    def connect(cls, address: str, *, device: str) -> DaskExecutor:
+        """Use a running cluster.
+
+        Raises
+        ------
+        PlanError
+            Nobody answers at the address, or it has no workers.
+        """
+        try:
+            client = Client(address, set_as_default=False, timeout="10s")
+        except (OSError, CommClosedError, ValueError, TimeoutError) as error:
+            raise PlanError(
+                f"No Dask scheduler answers at {address!r} ({error}).",
+                remedy="Give serial, threads, processes or an address such as tcp://host:8786.",
+            ) from error
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        if not workers:
+            client.close()
+            raise PlanError(f"The Dask scheduler at {address} has no workers.", remedy="Start some with `dask worker`.")
+        wanted = "GPU" if device.startswith("cuda") else DEVICE
+        offered = sum(int(worker["resources"].get(wanted, 0)) for worker in workers.values())
+        slots = offered or sum(int(worker["nthreads"]) for worker in workers.values())
+        return cls(
+            client,
+            description=f"{len(workers)} workers at {address}",
+            slots=slots,
+            # A resource that no worker has would make tasks wait for ever.
+            resource=wanted if offered else None,
+        )
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        name: str,
+        needs: Literal["core", "device"] = "core",
+        after: Sequence[Future] = (),
+    ) -> Future:
+        """Submit one task to the scheduler."""
+        return self._client.submit(
+            function,
+            *args,
+            *after,
+            key=name,
+            pure=False,
+            priority=PRIORITY.get(name.partition("-")[0], 0),
+            resources={self._resource: 1} if needs == "device" and self._resource else None,
+        )
+
+    def wait(self, handles: Iterable[Future]) -> list[Future]:
+        """Wait for the first to end, and return all that have."""
+        return list(wait(list(handles), return_when="FIRST_COMPLETED").done)
+
+    def result(self, handle: Future) -> Any:
+        """Fetch the result of a task that ended."""
+        return handle.result()
+
+    def close(self, *, how: Literal["finished", "stopped"]) -> None:
+        """Close the connection, and the workers if they were started here."""
+        if how == "stopped":
+            STOP.set()
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()

@@ -1,0 +1,52 @@
+"""What the engine needs of whoever runs its tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Handle = Any
+"""Stands for a task's result; may be given to other tasks as an argument."""
+
+
+class Executor(Protocol):
+    """Runs tasks; their results may stay where they were made. Tasks are idempotent and may run more than once."""
+
+    @property
+    def description(self) -> str:
+        """Who runs the tasks, in words."""
+
+    @property
+    def slots(self) -> int:
+        """Inferences that run at the same time."""
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        name: str,
+        needs: Literal["core", "device"] = "core",
+        after: Sequence[Handle] = (),
+    ) -> Handle:
+        """Start a task once its arguments, and the tasks of `after`, are there.
+
+        Parameters
+        ----------
+        function
+            Called with `args`, whose handles are replaced by results, followed by the results of `after`.
+        name
+            Unique among the tasks in flight.
+        needs
+            What it occupies: a core, or the device that the model runs on.
+        """
+
+    def wait(self, handles: Iterable[Handle]) -> list[Handle]:
+        """Wait until at least one task ended, in whatever way, and return those that did."""
+
+    def result(self, handle: Handle) -> Any:
+        """Return the result of a task that ended, or raise what it raised."""
+
+    def close(self, *, how: Literal["finished", "stopped"]) -> None:
+        """Let go of everything; `stopped` does not wait for tasks that run."""

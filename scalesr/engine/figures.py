@@ -1,0 +1,104 @@
+"""The figures of the whole image that a normalisation is made of."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import isfinite, prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalesr.engine.events import StageAdvanced, StageStarted
+from scalesr.engine.normalisation import Normalisation
+from scalesr.images import StatisticsAccumulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scalesr.engine.events import Callback
+    from scalesr.engine.options import Normalise
+    from scalesr.engine.planning import Mixing
+    from scalesr.images import Image
+    from scalesr.models import ModelSpec
+
+LOW, HIGH = 0.1, 99.9
+"""Percentiles that become 0 and 1."""
+ENOUGH_VOXELS = 2**24
+"""A coarser level with so many voxels in a channel says enough of the image, at a fraction of the reading."""
+STEP_VOXELS = 2**23
+"""Voxels that are read at a time."""
+STAGE = "reading statistics"
+
+
+def normalisation_of(
+    image: Image, spec: ModelSpec, found: Mixing, *, level: int, how: Normalise, out_dtype: str, tell: Callback
+) -> Normalisation:
+    """Return the normalisation of an image for a model.
+
+    Raises
+    ------
+    StorageError
+        A chunk that the figures need cannot be read.
+    """
+    dtype = image.dtype
+    integer = dtype.kind in "iu" and np.dtype(out_dtype).kind in "iu"
+    photograph = dtype == np.uint8 and spec.channels == 3
+    if how == "auto":
+        how = "dtype" if integer and (spec.values == "any" or photograph) else "percentile"
+    if how == "none":
+        return Normalisation(offset=(0.0,), gain=(1.0,), axis=None, origin="none")
+    if how == "dtype" and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return _of_range(float(limits.min), float(limits.max), f"range of {dtype}")
+    if how == "dtype":
+        return Normalisation(offset=(0.0,), gain=(1.0,), axis=None, origin=f"range of {dtype}, 0 to 1")
+    if isinstance(how, tuple):
+        return _of_range(*how, "as given")
+    return _percentiles(image, found, level=level, tell=tell)
+
+
+def _of_range(low: float, high: float, origin: str) -> Normalisation:
+    gain = high - low
+    return Normalisation(offset=(low,), gain=(gain if gain else 1.0,), axis=None, origin=origin)
+
+
+def _percentiles(image: Image, found: Mixing, *, level: int, tell: Callback) -> Normalisation:
+    channel = found.channel
+    channels = 1 if channel is None else image.shape[channel]
+    while level + 1 < len(image.levels) and prod(image.levels[level + 1].shape) // channels >= ENOUGH_VOXELS:
+        level += 1
+    shape = image.levels[level].shape
+    steps = _steps(shape, image.levels[level].shards or image.levels[level].chunks, channel)
+    tell(StageStarted(name=STAGE, total=len(steps) * channels))
+    offsets, gains = [], []
+    for number in range(channels):
+        gathered = StatisticsAccumulator(image.levels[level].dtype)
+        for region in steps:
+            own = tuple(slice(number, number + 1) if a == channel else s for a, s in enumerate(region))
+            gathered.update(image.read(own, level=level))
+            tell(StageAdvanced(name=STAGE))
+        figures = gathered.finalize()
+        low, high = figures.percentile(LOW), figures.percentile(HIGH)
+        if not isfinite(high - low) or high <= low:
+            # A nearly empty channel: everything but a few bright pixels is one value.
+            low, high = (figures.min or 0.0), (figures.max or 0.0)
+        offsets.append(float(low))
+        gains.append(float(high - low) if isfinite(high - low) and high > low else 1.0)
+    origin = f"percentiles {LOW} and {HIGH} of level {level}"
+    return Normalisation(offset=tuple(offsets), gain=tuple(gains), axis=channel, origin=origin)
+
+
+def _steps(shape: tuple[int, ...], unit: tuple[int, ...], channel: int | None) -> list[tuple[slice, ...]]:
+    """Return regions of whole chunks that cover an image, of about `STEP_VOXELS` each."""
+    step = [1 if a == channel else min(u, n) for a, (u, n) in enumerate(zip(unit, shape, strict=True))]
+    for a in reversed(range(len(shape))):
+        while a != channel and step[a] < shape[a] and 2 * prod(step) <= STEP_VOXELS:
+            step[a] *= 2
+
+    def spans(a: int) -> Iterator[slice]:
+        if a == channel:
+            yield slice(0, 1)
+            return
+        yield from (slice(i, min(i + step[a], shape[a])) for i in range(0, shape[a], step[a]))
+
+    return list(product(*(list(spans(a)) for a in range(len(shape)))))

@@ -1,0 +1,232 @@
+"""The task `infer`: all tiles of a block through the model, summed in fixed point on the model's device."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, product
+from math import prod
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+
+from scalesr.errors import InterruptedRunError, ModelError, PlanError
+from scalesr.models import load
+from scalesr.tiling import UNIT, reflect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from scalesr.engine.job import Job
+    from scalesr.engine.reading import Context
+    from scalesr.models import Model, Precision
+    from scalesr.tiling import Index
+
+STOP = threading.Event()
+"""Set to make the inferences of this process stop after their current batch."""
+
+_reduced: dict[tuple[str, str], int] = {}
+"""Batches that this process had to reduce, by model and device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """What a block's tiles add up to: its own part and its strips."""
+
+    values: NDArray[Any]
+    """Integers of 2^-fraction_bits on the normalised scale, in the image's axis order."""
+    missing: NDArray[np.bool_] | None
+    """Where, in the block's own input pixels, a value was missing."""
+    tiles: int
+    """Tiles computed."""
+    batch: int
+    """Tiles of a batch."""
+    bad_chunks: tuple[str, ...]
+    """Chunks that were filled on reading."""
+    seconds: dict[str, float]
+    """Time of each stage so far."""
+
+
+def infer_block(job: Job, block: int, context: Context) -> Sums:
+    """Run the model on all tiles of a block; see `infer_cells`."""
+    lattice = job.plan.lattice
+    return infer_cells(job, lattice.cells(lattice.index(block)), context)
+
+
+def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
+    """Run the model on the tiles of some cells and sum them with their windows.
+
+    The same integers come out for any batch order, and for any way of cutting the image into blocks. Out of memory
+    halves the batch and goes on; the batch used is part of the result.
+
+    Raises
+    ------
+    ModelError
+        The model returns another shape than its spec says, or values that are not finite.
+    PlanError
+        One tile alone does not fit into the device's memory.
+    InterruptedRunError
+        `STOP` was set.
+    """
+    began = perf_counter()
+    if job.device == "cpu":
+        # Newly started threads have a setting of their own.
+        torch.set_num_threads(job.plan.threads)
+    model = load(job.model, device=job.device, precision=cast("Precision", job.plan.precision))
+    key = (job.model.sha256, job.device)
+    while True:
+        batch = min(job.plan.batch, _reduced.get(key, job.plan.batch))
+        try:
+            with torch.inference_mode():
+                values = _infer(job, cells, context, model, batch)
+            break
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if batch == 1:
+                raise PlanError(
+                    f"One tile of {job.plan.lattice.tile_shape} px does not fit into the memory of {job.device}.",
+                    remedy="Lower --cell or --halo, or use --precision bf16.",
+                ) from error
+            _reduced[key] = batch // 2
+            if job.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+    return Sums(
+        values=values,
+        missing=_own_pixels(job, cells, context),
+        tiles=prod(len(some) for some in cells),
+        batch=batch,
+        bad_chunks=context.bad_chunks,
+        seconds={"read": context.seconds, "infer": perf_counter() - began},
+    )
+
+
+def _infer(job: Job, cells: tuple[range, ...], context: Context, model: Model, batch: int) -> NDArray[Any]:
+    axes = job.plan.lattice.axes
+    shape = [axis.strip + len(some) * axis.out_cell for axis, some in zip(axes, cells, strict=True)]
+    sums = torch.zeros(shape, dtype=getattr(torch, job.plan.sum_dtype), device=job.device)
+    corner = tuple(axis.tile_start(some.start) for axis, some in zip(axes, cells, strict=True))
+    slots = tuple(some.start * axis.out_cell for axis, some in zip(axes, cells, strict=True))
+    stack = np.empty((batch, *_tile_shape(job)), np.float32)
+    origins = torch.zeros((batch, len(job.spatial_axes)), dtype=torch.int64)
+    for some in _batches(product(*cells), batch):
+        if STOP.is_set():
+            raise InterruptedRunError("The run was stopped.", remedy="Continue it with --resume.")
+        for place, cell in enumerate(some):
+            _take(job, cell, corner, context.pixels, stack[place])
+            origins[place] = torch.tensor([axes[a].tile_start(cell[a]) for a in job.spatial_axes])
+        # A constant batch shape: kernels are chosen by shape, and another kernel may round in another way.
+        stack[len(some) :] = stack[len(some) - 1]
+        tiles = torch.from_numpy(stack).to(job.device)
+        if tiles.ndim == 4:
+            tiles = tiles.contiguous(memory_format=torch.channels_last)
+        results = model(tiles, origins)
+        _check(job, results, batch)
+        for place, cell in enumerate(some):
+            _add(job, cell, slots, results[place], sums)
+    return sums.cpu().numpy()
+
+
+def _batches(cells: Iterator[Index], batch: int) -> Iterator[list[Index]]:
+    while some := list(islice(cells, batch)):
+        yield some
+
+
+def _tile_shape(job: Job) -> tuple[int, ...]:
+    axes = job.plan.lattice.axes
+    channels = 1 if job.channel_axis is None else axes[job.channel_axis].tile
+    return (channels, *(axes[a].tile for a in job.spatial_axes))
+
+
+def _take(job: Job, cell: Index, corner: Index, pixels: NDArray[Any], out: NDArray[np.float32]) -> None:
+    """Cut a cell's tile out of the context that starts at `corner`, normalised, into a slot of the batch."""
+    axes = job.plan.lattice.axes
+    starts = [axis.tile_start(i) - start for axis, i, start in zip(axes, cell, corner, strict=True)]
+    tile = pixels[tuple(slice(start, start + axis.tile) for start, axis in zip(starts, axes, strict=True))]
+    channel = job.normalisation.axis
+    channels = [0]
+    if channel is not None:
+        first = axes[channel].tile_start(cell[channel])
+        channels = [reflect(i, axes[channel].size) for i in range(first, first + axes[channel].tile)]
+    offset, gain = job.normalisation.figures(channels, tile.ndim)
+    order = job.tile_order
+    slot = out.reshape(*(tile.shape[a] for a in order))
+    np.subtract(tile.transpose(order), offset.transpose(order), out=slot, casting="unsafe", dtype=np.float32)
+    np.multiply(slot, (1 / gain).astype(np.float32).transpose(order), out=slot)
+
+
+def _check(job: Job, results: torch.Tensor, batch: int) -> None:
+    axes = job.plan.lattice.axes
+    channels = 1
+    if job.channel_axis is not None:
+        axis = axes[job.channel_axis]
+        channels = int(axis.tile * axis.scale)
+    shape = (batch, channels, *(int(axes[a].tile * axes[a].scale) for a in job.spatial_axes))
+    if tuple(results.shape) != shape:
+        raise ModelError(
+            f"The model {job.model.source} returned shape {tuple(results.shape)} where its spec promises {shape}.",
+            remedy="Correct the model's scale, channels or multiple.",
+        )
+
+
+def _add(job: Job, cell: Index, slots: Index, result: torch.Tensor, sums: torch.Tensor) -> None:
+    """Add one tile's result, windowed, in fixed point, to sums whose first slot starts at `slots`."""
+    axes = job.plan.lattice.axes
+    spatial = [axes[a] for a in job.spatial_axes]
+    starts = [axis.out_halo - axis.out_ramp for axis in spatial]
+    inner = [slice(start, start + axis.out_cell + axis.strip) for start, axis in zip(starts, spatial, strict=True)]
+    part = result[(slice(None), *inner)]
+    window = None
+    if job.plan.lattice.offsets:
+        window = _window(
+            tuple(axis.window(cell[a]) for axis, a in zip(spatial, job.spatial_axes, strict=True)), str(result.device)
+        )
+    bits = job.plan.fraction_bits
+    if bits > 24:
+        part = part.double()
+    part = part * 2.0**bits if window is None else (part * window).mul_(2.0**bits)
+    limit = 2.0 ** (31 if bits <= 24 else 62) * 0.99
+    low, high = (value.item() for value in torch.aminmax(part))
+    if not -limit < low <= high < limit:
+        if not np.isfinite(high - low):
+            raise ModelError(
+                f"The model {job.model.source} returned NaN or infinity for the tile at cell {cell}.",
+                remedy="Use --precision fp32, or another --normalise.",
+            )
+        part.clamp_(-limit, limit)
+    whole = part.round_().to(sums.dtype)
+    starts = [i * axis.out_cell - slot for axis, i, slot in zip(axes, cell, slots, strict=True)]
+    region = (slice(at, at + axis.out_cell + axis.strip) for at, axis in zip(starts, axes, strict=True))
+    view = sums[tuple(region)].permute(job.tile_order)
+    view = view.reshape(whole.shape) if view.ndim != whole.ndim else view
+    view += whole
+
+
+@lru_cache(maxsize=64)
+def _window(weights: tuple[tuple[int, ...], ...], device: str) -> torch.Tensor:
+    """Return the product of one ramp for each axis, exact in float32."""
+    ramps = [torch.tensor(ramp, dtype=torch.float32, device=device) / UNIT for ramp in weights]
+    window = ramps[0]
+    for ramp in ramps[1:]:
+        window = window.unsqueeze(-1) * ramp
+    return window
+
+
+def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray[np.bool_] | None:
+    """Return where pixels are missing among those that the cells answer for, without their context."""
+    if context.missing is None:
+        return None
+    spans = []
+    for axis, some in zip(job.plan.lattice.axes, cells, strict=True):
+        start = axis.halo + axis.ramp
+        spans.append(slice(start, start + len(some) * axis.cell))
+    return context.missing[tuple(spans)]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,94 @@
+"""A job: what every task of a run is told. Small, immutable, and picklable into any worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from scalesr.images import Files, Image, ImageWriter, open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scalesr.engine.normalisation import Normalisation
+    from scalesr.models import ModelRef
+    from scalesr.tiling import Plan
+
+LEDGER_FOLDER = "scalesr"
+"""Where, inside the output, the manifest, the records and the strips lie."""
+
+Pairs = tuple[tuple[str, Any], ...]
+"""A mapping that can be hashed: sorted (name, value) pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a task must know beside the number of its block."""
+
+    source: str
+    """URL of the input."""
+    source_options: Pairs = ()
+    """Options of the input's storage."""
+    level: int = 0
+    """Level of the input that is processed."""
+    output: ImageWriter
+    """The output: where it lies and what it looks like."""
+    plan: Plan
+    """Geometry and arithmetic."""
+    model: ModelRef
+    """Which model; its weights are loaded once in each process."""
+    device: str
+    """Where the model runs: ``cpu``, ``cuda`` or ``cuda:N``."""
+    normalisation: Normalisation
+    """How intensities are normalised."""
+    channel_axis: int | None
+    """Which axis of the image holds the channels of a tile."""
+    spatial_axes: tuple[int, ...]
+    """Which axes of the image the model mixes, in the model's order."""
+    on_bad_block: Literal["stop", "fill"] = "stop"
+    """What to do with chunks that cannot be decoded."""
+    on_nan: Literal["stop", "fill"] = "stop"
+    """What to do with NaN and infinity."""
+
+    @cached_property
+    def tile_order(self) -> tuple[int, ...]:
+        """Axes of the image in the order of a tile of the model: channel, spatial, then those of one pixel."""
+        first = () if self.channel_axis is None else (self.channel_axis,)
+        kept = first + self.spatial_axes
+        return kept + tuple(axis for axis in range(len(self.plan.lattice.axes)) if axis not in kept)
+
+    @property
+    def image(self) -> Image:
+        """The input, opened once in each process."""
+        return _image(self.source, self.source_options)
+
+    @property
+    def writer(self) -> ImageWriter:
+        """The output, whose arrays are opened once in each process."""
+        return _writer(self.output)
+
+    @property
+    def target(self) -> str:
+        """URL of the output."""
+        return self.output.url
+
+    @property
+    def files(self) -> Files:
+        """Plain files in the output's ledger."""
+        return ledger_files(self.output.url, self.output.storage_options)
+
+
+@lru_cache(maxsize=8)
+def _image(url: str, options: Pairs) -> Image:
+    return open_image(url, storage_options=dict(options) or None)
+
+
+@lru_cache(maxsize=8)
+def _writer(output: ImageWriter) -> ImageWriter:
+    return output
+
+
+def ledger_files(url: str, options: Mapping[str, Any]) -> Files:
+    """Return the plain files of the ledger inside an output."""
+    return Files(f"{url.rstrip('/')}/{LEDGER_FOLDER}", options)

@@ -1,0 +1,99 @@
+"""The same tiles as a lazy dask array: a slice computes its own tiles and no others."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from dask.highlevelgraph import HighLevelGraph
+
+from scalesr.engine.figures import normalisation_of
+from scalesr.engine.inference import infer_cells
+from scalesr.engine.options import Options
+from scalesr.engine.planning import needed_fraction_bits
+from scalesr.engine.preparing import prepare, subject_of
+from scalesr.engine.reading import read_cells
+from scalesr.engine.run import make_job
+from scalesr.engine.stitching import restore_missing, to_voxels
+from scalesr.images import Image, Location, open_image
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from scalesr.engine.job import Job
+
+
+def lazy(
+    source: str | os.PathLike[str] | Image,
+    *,
+    options: Options | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> da.Array:
+    """Return the super-resolved image as a dask array whose chunks are computed when they are asked for.
+
+    The values are those that `run` writes, bit for bit. Nothing is stored. Chunks are blocks of one cell unless
+    `block` says otherwise, so that a slice computes the tiles that it needs and no others; where tiles are blended, a
+    chunk also computes the tiles above it that fade into it.
+
+    Parameters
+    ----------
+    source, options, storage_options, **changes
+        As for `run`; what concerns output, scheduler and workers is not looked at.
+
+    Returns
+    -------
+    dask.array.Array
+        Same axes as the image, of the output's data type.
+    """
+    options = Options(**{**(vars(options) if options else {}), **changes})
+    if options.block is None:
+        options = Options(**{**vars(options), "block": 1})
+    image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
+    subject = subject_of(image, level=options.level)
+    prepared = prepare(subject, options)
+    normalisation = normalisation_of(
+        image,
+        prepared.spec,
+        prepared.mixing,
+        level=options.level,
+        how=options.normalise,
+        out_dtype=prepared.plan.out_dtype,
+        tell=lambda _: None,
+    )
+    bits = needed_fraction_bits(prepared.plan.out_dtype, normalisation.gain, normalisation.offset)
+    prepared = prepare(subject, options, fraction_bits=bits)
+    job = make_job(image, Location.parse("lazy.zarr"), prepared, options, normalisation)
+    lattice = job.plan.lattice
+    name = f"scalesr-{job.plan.digest[:16]}-{job.model.sha256[:8]}-{image.fingerprint()[:8]}"
+    chunks = tuple(tuple(stop - start for start, stop in map(axis.owned, range(axis.blocks))) for axis in lattice.axes)
+    graph = {
+        (name, *index): (compute_block, job, lattice.number(index))
+        for index in product(*(range(count) for count in lattice.grid))
+    }
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[])
+    return da.Array(layers, name, chunks, dtype=np.dtype(job.plan.out_dtype))
+
+
+def compute_block(job: Job, block: int) -> NDArray[Any]:
+    """Return the voxels of one block, computing its cells and those above it that fade into it."""
+    lattice = job.plan.lattice
+    index = lattice.index(block)
+    cells = tuple(
+        range(some.start, min(some.stop + (1 if axis.strip else 0), axis.cells))
+        for axis, some in zip(lattice.axes, lattice.cells(index), strict=True)
+    )
+    sums = infer_cells(job, cells, read_cells(job, cells))
+    region = [
+        slice(axis.strip, axis.strip + owned.stop - owned.start)
+        for axis, owned in zip(lattice.axes, lattice.owned(index), strict=True)
+    ]
+    voxels, _ = to_voxels(job, index, sums.values[tuple(region)])
+    if sums.missing is not None:
+        restore_missing(job, voxels, sums.missing)
+    return voxels

@@ -1,0 +1,158 @@
+"""The ledger: what a run is, and which of its blocks are done, kept inside the output.
+
+A manifest says what decides the bytes; one small record says that a block is done, written after all its shards. A
+missing chunk does not mean "not done", since chunks of zeros are not stored.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scalesr.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scalesr.engine.events import BlockReport
+    from scalesr.engine.job import Job
+    from scalesr.images import Files
+
+MANIFEST = "manifest.json"
+RECORDS = "blocks"
+FORMAT = 1
+"""Version of the ledger's layout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What decides the bytes of a run's result, and what it was made with."""
+
+    identity: dict[str, Any]
+    """Must be equal for a run to be resumed: plan, model, input, normalisation, device class, torch."""
+    provenance: dict[str, Any]
+    """For the reader: names, URLs, versions of everything else, the command."""
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest as it is stored."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+
+
+def make_manifest(job: Job) -> Manifest:
+    """Return the manifest of a job on this machine."""
+    return Manifest(
+        identity={
+            "plan": job.plan.to_json(),
+            "model": job.model.sha256,
+            "model options": json.loads(json.dumps(job.model.options, default=str)),
+            "input": job.image.fingerprint(),
+            "input level": job.level,
+            "normalisation": job.normalisation.to_json(),
+            "on bad block": job.on_bad_block,
+            "on nan": job.on_nan,
+            "device class": device_class(job.device),
+            "torch": torch.__version__,
+        },
+        provenance={
+            "source": job.source,
+            "model": job.model.source,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            **{name: version(name) for name in ("scalesr", "numpy", "zarr", "dask", "distributed")},
+        },
+    )
+
+
+def device_class(device: str) -> str:
+    """Return what hardware the bits may depend on: the instruction set of the CPU, or the GPU's model."""
+    if device == "cpu":
+        return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return torch.cuda.get_device_name(device)
+
+
+def start_ledger(files: Files, manifest: Manifest) -> None:
+    """Write the manifest of a new run."""
+    files.put(MANIFEST, manifest.to_bytes())
+
+
+def read_manifest(files: Files) -> Manifest | None:
+    """Return the manifest in an output, or None where there is none.
+
+    Raises
+    ------
+    LedgerError
+        It is damaged, or of another format.
+    """
+    stored = files.get(MANIFEST)
+    if stored is None:
+        return None
+    try:
+        values = json.loads(stored)
+        if values["format"] != FORMAT:
+            raise LedgerError(
+                f"The ledger is of format {values['format']}; this version of scalesr reads format {FORMAT}.",
+                remedy="Resume with the version of scalesr that started the run, or use --overwrite.",
+            )
+        return Manifest(identity=values["identity"], provenance=values["provenance"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LedgerError(
+            f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
+        ) from error
+
+
+def check_manifest(stored: Manifest, wanted: Manifest) -> None:
+    """Refuse to resume a run of something else.
+
+    Raises
+    ------
+    LedgerError
+        The manifests differ; the message says in what.
+    """
+    differences = list(_differences(stored.identity, wanted.identity, ""))
+    if differences:
+        shown = "; ".join(differences[:6]) + (f"; and {len(differences) - 6} more" if len(differences) > 6 else "")
+        raise LedgerError(
+            f"The output holds a run of something else: {shown}.",
+            remedy="Resume with the same input, model and options, or use --overwrite or another output.",
+        )
+
+
+def _differences(stored: Any, wanted: Any, path: str) -> Iterator[str]:
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted(stored.keys() | wanted.keys()):
+            yield from _differences(stored.get(key), wanted.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(stored, list) and isinstance(wanted, list) and len(stored) == len(wanted):
+        for place, (old, new) in enumerate(zip(stored, wanted, strict=True)):
+            yield from _differences(old, new, f"{path}[{place}]")
+    elif stored != wanted:
+        yield f"{path} was {_short(stored)} and is now {_short(wanted)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def record(files: Files, report: BlockReport) -> None:
+    """Note that a block is done. Atomic; the last thing that happens to a block."""
+    files.put(record_key(report.block), json.dumps(asdict(report), separators=(",", ":")).encode())
+
+
+def record_key(block: int) -> str:
+    """Return where a block's record lies."""
+    return f"{RECORDS}/{block // 1000:06d}/{block}.json"
+
+
+def recorded(files: Files, blocks: int) -> bytearray:
+    """Return which blocks have a record: one byte for each block, 1 where it is done."""
+    done = bytearray(blocks)
+    for key in files.list(RECORDS):
+        name = key.rsplit("/", 1)[-1].removesuffix(".json")
+        if name.isdigit() and int(name) < blocks:
+            done[int(name)] = 1
+    return done

@@ -1,0 +1,142 @@
+"""What memory a run needs, as a sum of named terms, known before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+from scalesr.errors import PlanError
+from scalesr.tiling import round_up
+
+if TYPE_CHECKING:
+    from scalesr.models import ModelSpec
+    from scalesr.tiling import Plan
+
+PROCESS_BYTES = 420 * 2**20
+"""Interpreter with torch, zarr and dask loaded and warmed up; measured by benchmarks/memory.py."""
+GIVEN_BACK_LATE = 1.15
+"""Allocators give memory back late and in whole pages; measured by benchmarks/memory.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """How tasks are spread: what multiplies the demand, but never changes a byte of the result."""
+
+    processes: int
+    """Processes on this machine that load the model; 0 on a cluster elsewhere."""
+    slots: int
+    """Inferences at the same time, over all processes."""
+    in_flight: int
+    """Blocks in flight, over all processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One reason why memory is needed."""
+
+    name: str
+    """What it is, in words."""
+    each: int
+    """Bytes of one."""
+    count: int
+    """How many at the same time."""
+
+    @property
+    def total(self) -> int:
+        """Bytes of all."""
+        return self.each * self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """Memory of all workers on this machine, and of the device."""
+
+    host: tuple[Term, ...]
+    """What takes the machine's memory."""
+    device: tuple[Term, ...]
+    """What takes the GPU's memory; empty on the CPU."""
+
+    @property
+    def host_bytes(self) -> int:
+        """Bytes of the machine's memory."""
+        return int(GIVEN_BACK_LATE * sum(term.total for term in self.host))
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of the device's memory."""
+        return int(GIVEN_BACK_LATE * sum(term.total for term in self.device))
+
+
+def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cpu", "cuda"]) -> Demand:
+    """Return what a run needs at its peak.
+
+    Every block in flight is counted as the larger of what it holds before and after the network, every inference with
+    its activations, and every task that writes with its voxels twice, once as they are and once encoded.
+    """
+    lattice = plan.lattice
+    pixels = prod(axis.context(0)[1] - axis.context(0)[0] for axis in lattice.axes)
+    in_storage = prod(
+        round_up(min(axis.tile + (axis.block - 1) * axis.cell, axis.size) + chunk - 1, chunk)
+        for axis, chunk in zip(lattice.axes, plan.in_chunk, strict=True)
+    )
+    sums = prod(lattice.sums(plan.largest))
+    voxels = prod(stop.stop - stop.start for stop in lattice.owned(plan.largest))
+    tile = prod(lattice.tile_shape)
+    out_tile = prod(int(axis.tile * axis.scale) for axis in lattice.axes)
+    width = 4 if plan.precision == "fp32" else 2
+    # Counted with input and output for each pixel of a tile, whatever its channels; then fixed point, once as float
+    # and once as integer.
+    network = int(plan.batch * tile / spec.channels * spec.activation_bytes * width / 4 + out_tile * 8)
+    held = max(pixels * plan.in_itemsize, sums * plan.sum_itemsize)
+    # A pyramid of means adds at most a third in 2-D; encoding holds a second copy.
+    writing = int(voxels * plan.out_itemsize * (2 + 1 / 3))
+    on_device = (
+        Term(name="weights", each=spec.weight_bytes * width // 4, count=1),
+        Term(name="network at work", each=network, count=1),
+        Term(name="sums of a block", each=sums * plan.sum_itemsize, count=1),
+    )
+    host = [
+        Term(name="processes", each=PROCESS_BYTES, count=max(1, workers.processes)),
+        Term(name="blocks in flight", each=held, count=workers.in_flight),
+        Term(name="reading: chunks decoded", each=in_storage * plan.in_itemsize, count=workers.slots),
+        Term(name="writing: voxels and encoded shards", each=writing, count=workers.slots),
+        Term(name="batches of tiles", each=plan.batch * tile * 4, count=workers.slots),
+    ]
+    if device == "cpu":
+        host += [
+            Term(name="weights", each=spec.weight_bytes, count=max(1, workers.processes)),
+            Term(name="network at work", each=network, count=workers.slots),
+        ]
+        return Demand(host=tuple(host), device=())
+    return Demand(host=tuple(host), device=on_device)
+
+
+def check_demand(found: Demand, *, allowed: int, device_allowed: int | None) -> None:
+    """Refuse a run that will not fit, before it starts.
+
+    Raises
+    ------
+    PlanError
+        The projection exceeds what is allowed; the message names the largest term.
+    """
+    for what, needed, terms, limit in (
+        ("memory", found.host_bytes, found.host, allowed),
+        ("device memory", found.device_bytes, found.device, device_allowed),
+    ):
+        if limit is not None and terms and needed > limit:
+            largest = max(terms, key=lambda term: term.total)
+            raise PlanError(
+                f"The run needs {human_bytes(needed)} of {what}, {human_bytes(limit)} are allowed; most of it, "
+                f"{human_bytes(largest.total)}, is {largest.name}.",
+                remedy="Lower --block, --cell, --batch or --workers, or allow more with --memory.",
+            )
+
+
+def human_bytes(count: float) -> str:
+    """Return a number of bytes as people say it: ``1.5 GB``, decimal as storage is sold."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} PB" if count < 1000 else f"{count / 1000:.3g} EB"

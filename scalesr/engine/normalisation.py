@@ -1,0 +1,51 @@
+"""Intensities brought to about 0..1 and back: affine, reversible, by figures of the whole image, never of a tile."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """``normalised = (value - offset) / gain``, for each channel or for all. Nothing is clipped, so it is reversible.
+
+    It is stored with the output. Values beyond 0..1 stay beyond.
+    """
+
+    offset: tuple[float, ...]
+    """Value that becomes 0: one, or one for each channel."""
+    gain: tuple[float, ...]
+    """Difference from 0 to 1: one, or one for each channel; never 0."""
+    axis: int | None
+    """Axis of the image that the channels lie along; ``None`` where one figure serves all."""
+    origin: str
+    """Where the figures come from, in words."""
+
+    def figures(self, channels: Sequence[int], ndim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return offset and gain of some channels, shaped to broadcast over arrays of `ndim` axes."""
+        shape = [1] * ndim
+        if self.axis is None or len(self.offset) == 1:
+            picked = np.zeros(1, np.intp)
+        else:
+            picked = np.asarray(channels, np.intp)
+            shape[self.axis] = len(channels)
+        offset = np.asarray(self.offset, np.float64)[picked].reshape(shape)
+        gain = np.asarray(self.gain, np.float64)[picked].reshape(shape)
+        return offset, gain
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what JSON can hold, without loss."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Normalisation:
+        """Return what `to_json` described."""
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})

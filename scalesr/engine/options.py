@@ -1,0 +1,77 @@
+"""What a caller can ask of a run. The same names stand on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from scalesr.models import Precision, Strategy
+
+Sizes = int | tuple[int, ...]
+"""One size for all axes that the model mixes, or one for each of them, slowest first."""
+Scheduler = str
+"""``serial``, ``threads``, ``processes``, or the address of a Dask scheduler such as ``tcp://host:8786``."""
+Mode = Literal["create", "overwrite", "resume"]
+"""What to do with the output: it must not exist; it is replaced; an unfinished run in it goes on."""
+Normalise = Literal["auto", "percentile", "dtype", "none"] | tuple[float, float]
+"""How intensities are brought to about 0..1 for the model, by figures of the whole image, never of a tile.
+
+``percentile``: the 0.1 and 99.9 percentiles of each channel; ``dtype``: the range of the data type; ``none``: as they
+are; a pair: those two values. ``auto``: ``dtype`` for three-channel uint8 images taken as a whole (photographs, slides)
+and for models that do not depend on it; ``percentile`` otherwise.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """All that a run can be told, with defaults that depend on image and model alone."""
+
+    model: str = "default"
+    """A built-in name, a ``.safetensors`` file, or ``package.module:factory``."""
+    scale: str | float | Fraction | tuple[str | float | Fraction, ...] | None = None
+    """Output pixels for each input pixel; needed only where the model leaves it open. Fractions as ``48/13``."""
+    axes: str | None = None
+    """Axes that the model mixes (``yx`` or ``zyx``), where the model leaves it open."""
+    strategy: Strategy = "auto"
+    """How channels are shared out to a model with another number of channels."""
+    trust: Literal["safe", "pickle"] = "safe"
+    """``pickle`` allows weights that can execute code while they load."""
+    cell: Sizes | None = None
+    """Input pixels that one tile is responsible for."""
+    halo: Sizes | None = None
+    """Input pixels of context around a cell; the model's measured receptive field when not given."""
+    blend: Sizes = 0
+    """Half-width of the cross-fade between tiles, in input pixels; 0 crops, exact where the halo holds the field."""
+    block: Sizes | None = None
+    """Cells of a block along each mixed axis: the unit of scheduling and resuming."""
+    shard: Sizes | None = None
+    """Cells of one output file along each mixed axis; a block when not given. A block holds a whole number of them."""
+    batch: int | None = None
+    """Tiles of one call of the network: 1 on the CPU and 8 on a GPU when not given."""
+    precision: Precision = "fp32"
+    """Number format of the network's arithmetic."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    threads: int = 1
+    """Threads inside one inference on the CPU. More inferences side by side are faster; this changes the last bit."""
+    normalise: Normalise = "auto"
+    """How intensities are normalised."""
+    out_dtype: str | None = None
+    """Data type of the output; the input's when not given."""
+    level: int = 0
+    """Level of the input's pyramid that is processed."""
+    on_bad_block: Literal["stop", "fill"] = "stop"
+    """A chunk that cannot be decoded stops the run, or is replaced by the fill value and reported."""
+    on_nan: Literal["stop", "fill"] = "stop"
+    """NaN and infinity stop the run, or are replaced for the network and become NaN in a float output."""
+    scheduler: Scheduler = "threads"
+    """Who runs the tasks."""
+    workers: int | None = None
+    """Threads or processes; the number of cores when not given."""
+    memory: int | None = None
+    """Bytes that all workers on this machine together may use; nine tenths of what is available when not given."""
+    mode: Mode = "create"
+    """What to do with an output that exists."""

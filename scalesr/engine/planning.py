@@ -1,0 +1,267 @@
+"""From an image, a model and options to a plan: which axes are mixed, what sizes everything has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, log2
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scalesr.errors import InputError, ModelError, PlanError
+from scalesr.images import halved_axes
+from scalesr.tiling import (
+    AxisLattice,
+    Lattice,
+    Plan,
+    choose_block,
+    choose_cell,
+    choose_unit,
+    plan_levels,
+    round_up,
+)
+from scalesr.tiling.choose import TILE_EDGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scalesr.engine.options import Options, Sizes
+    from scalesr.images import Axis
+    from scalesr.models import ModelSpec
+
+SMALLEST_LEVEL = 256
+"""A pyramid ends where no spatial axis is longer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a plan must know of an image: enough to plan for one that does not exist yet."""
+
+    axes: tuple[Axis, ...]
+    """One for each dimension, slowest first."""
+    shape: tuple[int, ...]
+    """Pixels along each axis."""
+    dtype: str
+    """NumPy name of the data type."""
+    chunk: tuple[int, ...]
+    """What one request to storage delivers."""
+    pixel_sizes: tuple[float, ...]
+    """Size of a pixel in the unit of each axis."""
+    name: str
+    """What to call it in an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixing:
+    """Which axes of an image go into a tile of the model."""
+
+    channel: int | None
+    """Axis that holds the channels of a tile."""
+    spatial: tuple[int, ...]
+    """Axes that the model mixes, in the model's order."""
+
+
+def channel_axis(axes: Sequence[Axis]) -> int | None:
+    """Return which axis holds channels, or None where none does."""
+    return next((a for a, axis in enumerate(axes) if axis.kind == "channel"), None)
+
+
+def mixing(subject: Subject, spec: ModelSpec) -> Mixing:
+    """Return which axes of the image the model mixes.
+
+    Raises
+    ------
+    InputError
+        An axis that the model needs is absent.
+    ModelError
+        The model needs more channels than the image has.
+    """
+    names = [axis.name for axis in subject.axes]
+    absent = [name for name in spec.axes if name not in names]
+    if absent:
+        raise InputError(
+            f"{subject.name} has axes {''.join(names)!r}; the model {spec.name!r} needs {' and '.join(absent)}.",
+            remedy="Use a model for fewer axes, or import the image with --axes.",
+        )
+    channel = channel_axis(subject.axes)
+    available = 1 if channel is None else subject.shape[channel]
+    if spec.channels > available:
+        raise ModelError(
+            f"The model {spec.name!r} takes {spec.channels} channels; {subject.name} has {available}.",
+            remedy="Use --strategy single, or a model for that many channels.",
+        )
+    return Mixing(channel=channel, spatial=tuple(names.index(name) for name in spec.axes))
+
+
+def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, fraction_bits: int | None = None) -> Plan:
+    """Return the plan of a run.
+
+    Parameters
+    ----------
+    subject, spec, options
+        The image, the model and what the caller asks for.
+    fraction_bits
+        Resolution of the sums, where the normalisation asks for another than the data type's usual one.
+
+    Raises
+    ------
+    InputError, ModelError, PlanError
+        They do not fit each other; the message names the axis or the option.
+    """
+    found = mixing(subject, spec)
+    dtype = np.dtype(options.out_dtype or subject.dtype)
+    if dtype.kind not in "iuf":
+        raise PlanError(f"Images of {dtype} cannot be written.", remedy="Use --out-dtype uint8, uint16 or float32.")
+    axes = _axes(subject, spec, options, found)
+    mixed = tuple(a in found.spatial for a in range(len(axes)))
+    block = choose_block(
+        [axis.cells for axis in axes], [axis.out_cell for axis in axes], mixed, itemsize=dtype.itemsize
+    )
+    block = _given(options.block, block, found, "block")
+    shard = _given(options.shard, block, found, "shard")
+    for a in found.spatial:
+        if shard[a] < 1 or block[a] % shard[a]:
+            raise PlanError(
+                f"A block of {block[a]} cells on axis {axes[a].name!r} does not hold whole shards of {shard[a]} cells.",
+                remedy="Make --block a multiple of --shard.",
+            )
+    lattice = Lattice(
+        tuple(
+            AxisLattice(
+                name=axis.name,
+                size=axis.size,
+                scale=axis.scale,
+                cell=axis.cell,
+                halo=axis.halo,
+                ramp=axis.ramp,
+                block=k,
+            )
+            for axis, k in zip(axes, block, strict=True)
+        )
+    )
+    return Plan(
+        lattice=lattice,
+        in_dtype=subject.dtype,
+        out_dtype=dtype.name,
+        in_itemsize=np.dtype(subject.dtype).itemsize,
+        out_itemsize=dtype.itemsize,
+        in_chunk=subject.chunk,
+        levels=plan_levels(
+            lattice, halvings(subject, lattice), mixed=mixed, itemsize=dtype.itemsize, shard_cells=shard
+        ),
+        batch=options.batch or (8 if options.device.startswith("cuda") else 1),
+        precision=options.precision,
+        threads=options.threads,
+        fraction_bits=fraction_bits or (40 if dtype.kind == "f" else 24),
+        mixed=mixed,
+    )
+
+
+def _axes(subject: Subject, spec: ModelSpec, options: Options, found: Mixing) -> list[AxisLattice]:
+    """Return the axes with their cells, in blocks of one cell."""
+    axes = []
+    for a, (axis, size) in enumerate(zip(subject.axes, subject.shape, strict=True)):
+        if a == found.channel and (spec.channels > 1 or spec.out_channels > 1):
+            scale = Fraction(spec.out_channels, spec.channels)
+            axes.append(AxisLattice(name=axis.name, size=size, scale=scale, cell=spec.channels))
+            continue
+        if a not in found.spatial:
+            axes.append(AxisLattice(name=axis.name, size=size, cell=1))
+            continue
+        place = found.spatial.index(a)
+        scale = spec.scale[place]
+        unit = choose_unit(scale, spec.multiple)
+        field = 0 if spec.receptive is None else spec.receptive[place]
+        ramp = _one(options.blend, place, spec, "blend")
+        halo = round_up(max(field if options.halo is None else _one(options.halo, place, spec, "halo"), ramp), unit)
+        tile = spec.tile or TILE_EDGE[len(spec.axes)]
+        if options.cell is None:
+            cell = choose_cell(size, unit=unit, halo=halo, ramp=ramp, tile=max(tile, spec.minimum))
+            cell = max(cell, round_up(max(1, spec.minimum - 2 * halo), unit))
+        else:
+            cell = _one(options.cell, place, spec, "cell")
+            _check_unit(cell, unit, axis.name, spec)
+        axes.append(
+            AxisLattice(name=axis.name, size=size, scale=scale, cell=cell, halo=halo, ramp=round_up(ramp, unit))
+        )
+        if axes[-1].tile < spec.minimum:
+            raise PlanError(
+                f"Tiles of {axes[-1].tile} px on axis {axis.name!r} are smaller than the {spec.minimum} px that "
+                f"{spec.name!r} needs.",
+                remedy="Raise --cell or --halo.",
+            )
+    return axes
+
+
+def _check_unit(cell: int, unit: int, name: str, spec: ModelSpec) -> None:
+    if cell % unit:
+        raise PlanError(
+            f"A cell of {cell} px on axis {name!r} does not fit the model {spec.name!r} at its scale.",
+            remedy=f"Use a multiple of {unit}, for example {round_up(cell, unit)}.",
+        )
+
+
+def _one(sizes: Sizes, place: int, spec: ModelSpec, option: str) -> int:
+    if isinstance(sizes, int):
+        return sizes
+    if len(sizes) != len(spec.axes):
+        raise PlanError(
+            f"--{option} has {len(sizes)} sizes; the model {spec.name!r} mixes {len(spec.axes)} axes, {spec.axes!r}.",
+            remedy="Give one size, or one for each of these axes, slowest first.",
+        )
+    return sizes[place]
+
+
+def _given(sizes: Sizes | None, chosen: Sequence[int], found: Mixing, option: str) -> tuple[int, ...]:
+    """Return cells along each axis of the image, those of the mixed axes replaced by what the caller gave."""
+    if sizes is None:
+        return tuple(chosen)
+    wanted = (sizes,) * len(found.spatial) if isinstance(sizes, int) else sizes
+    if len(wanted) != len(found.spatial) or min(wanted) < 1:
+        raise PlanError(
+            f"--{option} is {sizes}; it counts cells along each of the {len(found.spatial)} axes that the model mixes.",
+            remedy="Give one positive number, or one for each of these axes, slowest first.",
+        )
+    cells = list(chosen)
+    for a, k in zip(found.spatial, wanted, strict=True):
+        cells[a] = k
+    return tuple(cells)
+
+
+def out_geometry(subject: Subject, lattice: Lattice) -> tuple[float, ...]:
+    """Return the pixel sizes of the output."""
+    channel = channel_axis(subject.axes)
+    return tuple(
+        size if a == channel else size / float(axis.scale)
+        for a, (size, axis) in enumerate(zip(subject.pixel_sizes, lattice.axes, strict=True))
+    )
+
+
+def halvings(subject: Subject, lattice: Lattice) -> list[tuple[int, ...]]:
+    """Return, for each level of the output's pyramid, how often each axis was halved since the finest."""
+    shape, sizes = list(lattice.out_shape), list(out_geometry(subject, lattice))
+    times = [0] * len(shape)
+    levels = [tuple(times)]
+    while any(axis.kind == "space" and n > SMALLEST_LEVEL for axis, n in zip(subject.axes, shape, strict=True)):
+        halved = halved_axes(subject.axes, tuple(shape), tuple(sizes))
+        for a in halved:
+            shape[a] = -(-shape[a] // 2)
+            sizes[a] *= 2
+            times[a] += 1
+        levels.append(tuple(times))
+    return levels
+
+
+def needed_fraction_bits(dtype: Any, gain: Sequence[float], offset: Sequence[float]) -> int:
+    """Return the resolution of sums at which no value of an integer data type leaves the range of an int32.
+
+    A dim image on a wide data type is normalised by a small gain; a bright pixel then lies far above 1.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        return 40
+    limits = np.iinfo(dtype)
+    farthest = max(max(abs(limits.max - o), abs(limits.min - o)) / abs(g) for g, o in zip(gain, offset, strict=True))
+    # Half of the range is left for what the network overshoots.
+    return min(24, 30 - max(0, ceil(log2(max(farthest, 1.0)))))

@@ -1,0 +1,223 @@
+"""Everything that is settled before a run writes its first byte."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+
+from scalesr.engine.memory import Workers, check_demand, demand
+from scalesr.engine.planning import Mixing, Subject, channel_axis, make_plan, mixing
+from scalesr.errors import InputError, PlanError
+from scalesr.images import Axis, ImageLayout, LevelLayout, scaled_geometry
+from scalesr.models import ModelRef, load, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scalesr.engine.memory import Demand
+    from scalesr.engine.options import Options
+    from scalesr.images import Channel, Image
+    from scalesr.models import ModelSpec
+    from scalesr.tiling import Plan
+
+AHEAD = 2
+"""Blocks in flight beyond those in the network: one that is read, one that is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An image, a model and options, brought together."""
+
+    ref: ModelRef
+    """Names the model."""
+    spec: ModelSpec
+    """What the model says of itself."""
+    mixing: Mixing
+    """Which axes the model mixes."""
+    plan: Plan
+    """What will be done."""
+    workers: Workers
+    """How it is spread over this machine."""
+    demand: Demand
+    """What memory that needs."""
+    device: str
+    """Where the model runs."""
+
+
+def subject_of(image: Image, *, level: int = 0) -> Subject:
+    """Return what a plan must know of an image.
+
+    Raises
+    ------
+    InputError
+        The image has no such level.
+    """
+    if not 0 <= level < len(image.levels):
+        raise InputError(f"{image.url} has no level {level}.", remedy=f"Give --level 0 to {len(image.levels) - 1}.")
+    found = image.levels[level]
+    return Subject(
+        axes=image.axes,
+        shape=found.shape,
+        dtype=found.dtype,
+        chunk=tuple(min(c, n) for c, n in zip(found.chunks, found.shape, strict=True)),
+        pixel_sizes=found.scale,
+        name=image.url,
+    )
+
+
+def prepare(subject: Subject, options: Options, *, fraction_bits: int | None = None) -> Prepared:
+    """Settle model, plan, workers and memory.
+
+    Raises
+    ------
+    InputError, ModelError, PlanError
+        They do not fit each other; nothing was written.
+    """
+    channel = channel_axis(subject.axes)
+    device = pick_device(options.device)
+    ref = resolve(
+        options.model,
+        scale=options.scale,
+        axes=options.axes,
+        strategy=options.strategy,
+        image_channels=None if channel is None else subject.shape[channel],
+        image_axes="".join(axis.name for axis in subject.axes),
+        trust=options.trust,
+    )
+    spec = load(ref).spec
+    if options.precision not in spec.precisions:
+        raise PlanError(
+            f"The model {spec.name!r} does not run in {options.precision}.",
+            remedy=f"Use --precision {' or '.join(spec.precisions)}.",
+        )
+    plan = make_plan(subject, spec, options, fraction_bits=fraction_bits)
+    workers = spread(plan, options, device)
+    return Prepared(
+        ref=ref,
+        spec=spec,
+        mixing=mixing(subject, spec),
+        plan=plan,
+        workers=workers,
+        demand=demand(plan, spec, workers=workers, device="cuda" if device.startswith("cuda") else "cpu"),
+        device=device,
+    )
+
+
+def pick_device(wanted: str) -> str:
+    """Return the device that a run uses.
+
+    Raises
+    ------
+    PlanError
+        There is no such device.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cpu":
+        return wanted
+    name, _, number = wanted.partition(":")
+    if name != "cuda" or (number and not number.isdigit()):
+        raise PlanError(f"There is no device {wanted!r}.", remedy="Use --device auto, cpu, cuda or cuda:N.")
+    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
+        raise PlanError(
+            f"This machine has no device {wanted!r}: torch sees {torch.cuda.device_count()} GPUs.",
+            remedy="Use --device cpu, or install the CUDA build of torch.",
+        )
+    return wanted
+
+
+def spread(plan: Plan, options: Options, device: str) -> Workers:
+    """Return how a plan is spread over this machine."""
+    if options.scheduler == "serial":
+        return Workers(processes=1, slots=1, in_flight=1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    workers = options.workers or max(1, cores // options.threads)
+    if workers < 1:
+        raise PlanError(f"{workers} workers cannot work.", remedy="Give --workers of at least 1.")
+    slots = 1 if device.startswith("cuda") and options.scheduler == "threads" else workers
+    in_flight = min(plan.blocks, slots + (AHEAD if options.scheduler == "threads" else workers))
+    return Workers(
+        processes=workers if options.scheduler == "processes" else 1, slots=min(slots, plan.blocks), in_flight=in_flight
+    )
+
+
+def check_memory(prepared: Prepared, options: Options) -> None:
+    """Refuse a run whose projection exceeds what is allowed.
+
+    Raises
+    ------
+    PlanError
+        It does; the message names the largest term.
+    """
+    allowed = options.memory or int(0.9 * psutil.virtual_memory().available)
+    device_allowed = None
+    if prepared.device.startswith("cuda"):
+        device_allowed = torch.cuda.mem_get_info(prepared.device)[0]
+    check_demand(prepared.demand, allowed=allowed, device_allowed=device_allowed)
+
+
+def layout_of(image: Image, plan: Plan, *, level: int, name: str) -> ImageLayout:
+    """Return what the output looks like in storage: levels with their shards, pixel sizes and origins."""
+    channel = channel_axis(image.axes)
+    factors = tuple(Fraction(1) if a == channel else axis.scale for a, axis in enumerate(plan.lattice.axes))
+    scale, origin = scaled_geometry(image.levels[level], image.axes, factors)
+    levels = []
+    for number, planned in enumerate(plan.levels):
+        times = [2**halved for halved in planned.halved]
+        levels.append(
+            LevelLayout(
+                path=str(number),
+                shape=planned.shape,
+                chunks=planned.chunk,
+                shards=planned.shard,
+                scale=tuple(size * n for size, n in zip(scale, times, strict=True)),
+                translation=tuple(
+                    start + (n - 1) / 2 * size for start, size, n in zip(origin, scale, times, strict=True)
+                ),
+            )
+        )
+    return ImageLayout(
+        axes=image.axes,
+        dtype=plan.out_dtype,
+        levels=tuple(levels),
+        channels=_channels(image, plan),
+        name=name,
+    )
+
+
+def _channels(image: Image, plan: Plan) -> tuple[Channel, ...]:
+    """Return the input's channels where the output has the same number."""
+    channel = channel_axis(image.axes)
+    same = channel is not None and plan.lattice.out_shape[channel] == len(image.channels)
+    return image.channels if same else ()
+
+
+def empty_subject(shape: Sequence[int], axes: str, dtype: str) -> Subject:
+    """Return the subject of an image that does not exist, for planning.
+
+    Raises
+    ------
+    InputError
+        Shape and axes do not fit each other.
+    """
+    if len(shape) != len(axes) or min(shape, default=0) < 1:
+        raise InputError(
+            f"The shape {tuple(shape)} does not fit the axes {axes!r}.",
+            remedy="Give one positive size for each axis, for example --shape 512,4096,4096 --axes zyx.",
+        )
+    kinds: dict[str, Any] = {"t": "time", "c": "channel"}
+    edge = 64 if "z" in axes else 512
+    chunk = [1 if name in kinds else min(n, edge) for n, name in zip(shape, axes, strict=True)]
+    return Subject(
+        axes=tuple(Axis(name=name, kind=kinds.get(name, "space"), unit=None) for name in axes),
+        shape=tuple(shape),
+        dtype=dtype,
+        chunk=tuple(chunk),
+        pixel_sizes=(1.0,) * len(shape),
+        name="the planned image",
+    )

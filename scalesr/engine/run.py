@@ -1,0 +1,292 @@
+"""A run, from an image in storage to an image in storage."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from scalesr.engine.events import RunFinished, RunStarted, StageStarted
+from scalesr.engine.executors import DaskExecutor, SerialExecutor
+from scalesr.engine.figures import normalisation_of
+from scalesr.engine.job import LEDGER_FOLDER, Job, ledger_files
+from scalesr.engine.ledger import (
+    Manifest,
+    check_manifest,
+    make_manifest,
+    read_manifest,
+    recorded,
+    start_ledger,
+)
+from scalesr.engine.levels import finish_levels
+from scalesr.engine.normalisation import Normalisation
+from scalesr.engine.options import Options
+from scalesr.engine.planning import needed_fraction_bits
+from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
+from scalesr.engine.strips import FOLDER
+from scalesr.engine.window import Window, resumable, unneeded
+from scalesr.errors import InterruptedRunError, OutputError
+from scalesr.images import Files, Image, ImageWriter, Location, create_image, open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scalesr.engine.events import BlockReport, Callback, Event
+    from scalesr.engine.executors import Executor
+    from scalesr.tiling import Plan
+
+STAGE = "blocks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run left behind."""
+
+    image: Image
+    """The output."""
+    plan: Plan
+    """What was done."""
+    normalisation: Normalisation
+    """How intensities were normalised."""
+    seconds: float
+    """Wall time."""
+    blocks: int
+    """Blocks computed by this run; the rest was there from an earlier one."""
+    bad_chunks: tuple[str, ...]
+    """Chunks of the input that could not be decoded and were filled."""
+    clipped: int
+    """Output voxels that were set to the nearest value of the data type."""
+    not_finite: int
+    """Input voxels that were NaN or infinite."""
+
+
+def run(
+    source: str | os.PathLike[str] | Image,
+    target: str | os.PathLike[str],
+    *,
+    options: Options | None = None,
+    callbacks: Sequence[Callback] = (),
+    storage_options: Mapping[str, Any] | None = None,
+    target_options: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Result:
+    """Super-resolve or restore an image of any size, tile by tile, into an OME-Zarr image.
+
+    Every tile is computed once. The output is the same bytes for any block size, number of workers, executor and
+    order, and after a crash and resume, on one class of device and version of torch. Memory does not grow with the
+    image. Until the run ends the output does not count as an image, and nothing that is done is lost when it stops.
+
+    Parameters
+    ----------
+    source
+        OME-Zarr image: a path, an fsspec URL, or an opened image.
+    target
+        Where the output goes: a path or an fsspec URL.
+    options
+        All options; the defaults when not given.
+    callbacks
+        Called with each event, in this process.
+    storage_options, target_options
+        Handed to fsspec for input and output.
+    **changes
+        Single options by name, on top of `options`.
+
+    Raises
+    ------
+    ScalesrError
+        What is wrong and what to do about it: InputError, ModelError, PlanError, OutputError, LedgerError before
+        anything is written; StorageError, OutputError and InterruptedRunError in mid-run, which can be resumed.
+    """
+    began = perf_counter()
+    options = Options(**{**(vars(options) if options else {}), **changes})
+
+    def tell(event: Event) -> None:
+        for callback in callbacks:
+            callback(event)
+
+    image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
+    prepared = prepare(subject_of(image, level=options.level), options)
+    check_memory(prepared, options)
+    location = Location.parse(target, target_options)
+    stored = _stored(location, image, options)
+    normalisation = (
+        Normalisation.from_json(stored.identity["normalisation"])
+        if stored is not None
+        else normalisation_of(
+            image,
+            prepared.spec,
+            prepared.mixing,
+            level=options.level,
+            how=options.normalise,
+            out_dtype=prepared.plan.out_dtype,
+            tell=tell,
+        )
+    )
+    bits = needed_fraction_bits(prepared.plan.out_dtype, normalisation.gain, normalisation.offset)
+    if bits != prepared.plan.fraction_bits:
+        prepared = prepare(subject_of(image, level=options.level), options, fraction_bits=bits)
+    job = make_job(image, location, prepared, options, normalisation)
+    manifest = make_manifest(job)
+    if stored is not None:
+        check_manifest(stored, manifest)
+    create_image(location.url, job.output.layout, mode=options.mode, storage_options=location.options or None)
+    if stored is None:
+        _start(job, manifest)
+    reports = Tally()
+    done, executor = _survey(job), None
+    try:
+        executor = make_executor(prepared, options)
+        tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
+        tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
+        size = prepared.workers.in_flight if _is_local(options) else 2 * executor.slots + 2
+        for report in Window(job, executor, done, size=size, tell=tell).run():
+            reports.add(report)
+        at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
+        if at_end:
+            finish_levels(job.output, executor, first=at_end[0], size=size, tell=tell)
+        job.output.publish()
+        _clear_strips(job)
+    except BaseException as error:
+        if executor is not None:
+            executor.close(how="stopped")
+        if isinstance(error, KeyboardInterrupt):
+            raise InterruptedRunError(
+                f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
+                remedy="Run the same command with --resume to go on.",
+            ) from None
+        raise
+    executor.close(how="finished")
+    seconds = perf_counter() - began
+    tell(RunFinished(seconds=seconds, blocks=reports.blocks, bad_chunks=len(reports.bad_chunks)))
+    return Result(
+        image=open_image(location.url, storage_options=location.options or None),
+        plan=job.plan,
+        normalisation=normalisation,
+        seconds=seconds,
+        blocks=reports.blocks,
+        bad_chunks=tuple(reports.bad_chunks),
+        clipped=reports.clipped,
+        not_finite=reports.not_finite,
+    )
+
+
+class Tally:
+    """What the blocks of a run add up to."""
+
+    def __init__(self) -> None:
+        self.blocks = 0
+        self.bad_chunks: list[str] = []
+        self.clipped = 0
+        self.not_finite = 0
+
+    def add(self, report: BlockReport) -> None:
+        """Count one block."""
+        self.blocks += 1
+        self.bad_chunks.extend(chunk for chunk in report.bad_chunks if chunk not in self.bad_chunks)
+        self.clipped += report.clipped
+        self.not_finite += report.not_finite
+
+
+def make_job(
+    image: Image, location: Location, prepared: Prepared, options: Options, normalisation: Normalisation
+) -> Job:
+    """Return what the tasks of a run are told."""
+    name = location.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome")
+    layout = layout_of(image, prepared.plan, level=options.level, name=name)
+    return Job(
+        source=image.url,
+        source_options=tuple(sorted(image.storage_options.items())),
+        level=options.level,
+        output=ImageWriter(location.url, layout, storage_options=location.options),
+        plan=prepared.plan,
+        model=prepared.ref,
+        device=prepared.device,
+        normalisation=normalisation,
+        channel_axis=prepared.mixing.channel,
+        spatial_axes=prepared.mixing.spatial,
+        on_bad_block=options.on_bad_block,
+        on_nan=options.on_nan,
+    )
+
+
+def make_executor(prepared: Prepared, options: Options) -> Executor:
+    """Return who runs the tasks.
+
+    Raises
+    ------
+    PlanError
+        There is no scheduler at the address given.
+    """
+    if options.scheduler == "serial":
+        return SerialExecutor()
+    if options.scheduler in ("threads", "processes"):
+        workers = prepared.workers
+        return DaskExecutor.local(
+            kind="threads" if options.scheduler == "threads" else "processes",
+            workers=workers.processes if options.scheduler == "processes" else workers.slots,
+            slots=workers.slots,
+        )
+    return DaskExecutor.connect(options.scheduler, device=prepared.device)
+
+
+def _is_local(options: Options) -> bool:
+    return options.scheduler in ("serial", "threads", "processes")
+
+
+def _stored(location: Location, image: Image, options: Options) -> Manifest | None:
+    """Return the manifest of the run that is to be resumed, after refusing an output that cannot be used."""
+    if location.url == Location.parse(image.url).url:
+        raise OutputError("Input and output are the same image.", remedy="Choose another output.")
+    exists = _exists(location)
+    if exists and options.mode == "create":
+        raise OutputError(
+            f"{location} already exists.", remedy="Choose another place, or pass --overwrite or --resume."
+        )
+    if options.mode != "resume" or not exists:
+        return None
+    stored = read_manifest(ledger_files(location.url, location.options))
+    if stored is None:
+        raise OutputError(
+            f"{location} holds no run that could be resumed.", remedy="Leave out --resume, or use --overwrite."
+        )
+    return stored
+
+
+def _exists(location: Location) -> bool:
+    if location.path is not None:
+        parent = location.nearest_parent()
+        if parent is not None and not os.access(parent, os.W_OK):
+            raise OutputError(f"{parent} cannot be written to.", remedy="Choose another place, or ask for permission.")
+        return location.path.is_file() or (location.path.is_dir() and any(location.path.iterdir()))
+    files = Files(location.url, location.options)
+    return any(files.get(key) is not None for key in ("zarr.json", ".zgroup"))
+
+
+def _start(job: Job, manifest: Manifest) -> None:
+    """Begin the ledger: a Zarr group, so that readers find nothing strange in the output."""
+    store = Location(job.output.url, job.output.storage_options).store("write")
+    with contextlib.suppress(zarr.errors.ContainsGroupError):
+        zarr.create_group(store, path=LEDGER_FOLDER)
+    start_ledger(job.files, manifest)
+
+
+def _survey(job: Job) -> bytearray:
+    """Return what an earlier run left done, and delete strips that nobody needs any more."""
+    done = recorded(job.files, job.plan.blocks)
+    if not any(done) or not job.plan.lattice.offsets:
+        return done
+    strips = set(job.files.list(FOLDER))
+    done = resumable(job, done, strips)
+    for key in unneeded(job, done, strips):
+        job.files.delete(key)
+    return done
+
+
+def _clear_strips(job: Job) -> None:
+    if job.plan.lattice.offsets:
+        for key in job.files.list(FOLDER):
+            job.files.delete(key)

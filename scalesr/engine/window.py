@@ -1,0 +1,168 @@
+"""The rolling window: blocks in flight, bounded, from the last block of the image to the first.
+
+A block adds to itself and to its lower neighbours only, so that in this order the strips that it needs were made
+before it. What is in flight does not grow with the image, so neither does the memory of scheduler and client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scalesr.engine.events import BatchReduced, BlockDone, BlockRetried
+from scalesr.engine.inference import infer_block
+from scalesr.engine.reading import read_block
+from scalesr.engine.stitching import stitch_block, strip_block
+from scalesr.engine.strips import strip_key
+from scalesr.errors import ScalesrError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scalesr.engine.events import BlockReport, Callback
+    from scalesr.engine.executors import Executor, Handle
+    from scalesr.engine.job import Job
+
+ATTEMPTS = 3
+"""How often a block is tried before the run gives up on it."""
+
+
+@dataclass(frozen=True)
+class Flight:
+    """The tasks of one block."""
+
+    block: int
+    strip: Handle | None
+    stitch: Handle
+    attempt: int
+
+
+class Window:
+    """Runs the blocks of a job that are not done yet.
+
+    Parameters
+    ----------
+    job
+        What to do.
+    executor
+        Who does it.
+    done
+        One byte for each block, 1 where it is done; changed as blocks finish.
+    size
+        Blocks in flight.
+    tell
+        Called with each event.
+    """
+
+    def __init__(self, job: Job, executor: Executor, done: bytearray, *, size: int, tell: Callback) -> None:
+        self._job = job
+        self._executor = executor
+        self._done = done
+        self._size = size
+        self._tell = tell
+        self._flights: dict[int, Flight] = {}
+        self._finished = sum(done)
+        self._batch = job.plan.batch
+
+    def run(self) -> Iterator[BlockReport]:
+        """Yield the report of each block as it finishes.
+
+        Raises
+        ------
+        ScalesrError
+            Something that the user can mend; nothing that was done is lost.
+        """
+        for block in range(self._job.plan.blocks - 1, -1, -1):
+            if self._done[block]:
+                continue
+            while len(self._flights) >= self._size:
+                yield from self._collect()
+            self._launch(block, attempt=1)
+        while self._flights:
+            yield from self._collect()
+
+    def _launch(self, block: int, *, attempt: int) -> None:
+        executor, job = self._executor, self._job
+        lattice = job.plan.lattice
+        suffix = f"{block}-{attempt}"
+        index = lattice.index(block)
+        read = executor.submit(read_block, job, block, name=f"read-{suffix}")
+        sums = executor.submit(infer_block, job, block, read, name=f"infer-{suffix}", needs="device")
+        strip = None
+        after = []
+        if any(True for _ in lattice.takers(index)):
+            strip = executor.submit(strip_block, job, block, sums, name=f"strip-{suffix}")
+            # So that a block that is done has its strips in storage, whatever happens next.
+            after.append(strip)
+        for _, giver in lattice.givers(index):
+            flight = self._flights.get(lattice.number(giver))
+            if flight is not None:
+                after.append(flight.strip)
+        stitch = executor.submit(stitch_block, job, block, sums, name=f"stitch-{suffix}", after=after)
+        self._flights[block] = Flight(block, strip, stitch, attempt)
+
+    def _collect(self) -> Iterator[BlockReport]:
+        by_handle = {flight.stitch: flight for flight in self._flights.values()}
+        ended = [by_handle[handle] for handle in self._executor.wait(by_handle)]
+        # Upper blocks first: one that is tried again must be in flight before those that wait for its strips.
+        for flight in sorted(ended, key=lambda flight: -flight.block):
+            try:
+                report: BlockReport = self._executor.result(flight.stitch)
+            except ScalesrError:
+                raise
+            except Exception as error:
+                if flight.attempt >= ATTEMPTS:
+                    raise
+                self._tell(BlockRetried(block=flight.block, attempt=flight.attempt + 1, error=_words(error)))
+                self._launch(flight.block, attempt=flight.attempt + 1)
+                continue
+            del self._flights[flight.block]
+            yield self._finish(report)
+
+    def _finish(self, report: BlockReport) -> BlockReport:
+        self._done[report.block] = 1
+        self._finished += 1
+        self._drop_strips(report.block)
+        if report.batch < self._batch:
+            self._batch = report.batch
+            self._tell(BatchReduced(block=report.block, batch=report.batch))
+        self._tell(BlockDone(report=report, done=self._finished, total=self._job.plan.blocks))
+        return report
+
+    def _drop_strips(self, block: int) -> None:
+        """Delete the strips of those givers that have no taker left."""
+        lattice = self._job.plan.lattice
+        for _, giver in lattice.givers(lattice.index(block)):
+            if all(self._done[lattice.number(taker)] for _, taker in lattice.takers(giver)):
+                self._job.files.delete(strip_key(lattice.number(giver)))
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def resumable(job: Job, done: bytearray, strips: set[str]) -> bytearray:
+    """Return which blocks need not be run again: recorded ones whose strips are there as long as somebody needs them.
+
+    A block whose strips were lost (deleted by hand, or by a store) is computed once more.
+    """
+    lattice = job.plan.lattice
+    kept = bytearray(done)
+    if not lattice.offsets:
+        return kept
+    for block in range(lattice.blocks):
+        if not done[block]:
+            continue
+        takers = [lattice.number(taker) for _, taker in lattice.takers(lattice.index(block))]
+        if not all(done[taker] for taker in takers) and strip_key(block) not in strips:
+            kept[block] = 0
+    return kept
+
+
+def unneeded(job: Job, done: bytearray, strips: set[str]) -> Iterator[Any]:
+    """Yield the keys of strips that nobody will ask for any more."""
+    lattice = job.plan.lattice
+    for key in strips:
+        block = int(key.rsplit("/", 1)[-1])
+        if all(done[lattice.number(taker)] for _, taker in lattice.takers(lattice.index(block))):
+            yield key
