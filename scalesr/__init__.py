@@ -4,11 +4,33 @@
 ``scalesr.open_image`` and ``scalesr.import_image`` bring images in.
 """
 
-from importlib.metadata import version
+from __future__ import annotations
 
-from scalesr.engine import Options, Result, lazy, run
-from scalesr.errors import ScalesrError
-from scalesr.images import Image, import_image, open_image
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scalesr.engine import Options, Result, lazy, run
+    from scalesr.errors import ScalesrError
+    from scalesr.images import Image, import_image, open_image
 
 __version__ = version("scalesr")
 __all__ = ["Image", "Options", "Result", "ScalesrError", "import_image", "lazy", "open_image", "run"]
+
+_ROOMS = {
+    **dict.fromkeys(("Options", "Result", "lazy", "run"), "scalesr.engine"),
+    "ScalesrError": "scalesr.errors",
+    **dict.fromkeys(("Image", "import_image", "open_image"), "scalesr.images"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes seconds, and the help text of the command line needs none of it.
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'scalesr' has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,11 +12,11 @@ from scalesr.engine.events import (
     StageAdvanced,
     StageStarted,
 )
-from scalesr.engine.lazy import lazy
-from scalesr.engine.memory import Demand, Term, Workers, human_bytes
+from scalesr.engine.lazy_array import lazy
+from scalesr.engine.memory import Demand, Term, Workers
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import Prepared, check_memory, empty_subject, prepare, subject_of
-from scalesr.engine.run import Result, run
+from scalesr.engine.running import Result, run
 
 __all__ = [
     "BatchReduced",
@@ -37,7 +37,6 @@ __all__ = [
     "Workers",
     "check_memory",
     "empty_subject",
-    "human_bytes",
     "lazy",
     "prepare",
     "run",

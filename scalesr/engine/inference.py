@@ -202,8 +202,8 @@ def _add(job: Job, cell: Index, slots: Index, result: torch.Tensor, sums: torch.
     whole = part.round_().to(sums.dtype)
     starts = [i * axis.out_cell - slot for axis, i, slot in zip(axes, cell, slots, strict=True)]
     region = (slice(at, at + axis.out_cell + axis.strip) for at, axis in zip(starts, axes, strict=True))
-    view = sums[tuple(region)].permute(job.tile_order)
-    view = view.reshape(whole.shape) if view.ndim != whole.ndim else view
+    # Only axes of one pixel come and go, so that this is a view and never a copy.
+    view = sums[tuple(region)].permute(job.tile_order).view(whole.shape)
     view += whole
 
 

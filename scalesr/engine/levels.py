@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scalesr.engine.events import StageAdvanced, StageStarted
-from scalesr.images import coarse_region, shard_regions
+from scalesr.images import shard_regions
+from scalesr.images.pyramid import coarse_region
 
 if TYPE_CHECKING:
     from scalesr.engine.events import Callback

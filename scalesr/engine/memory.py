@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from scalesr.errors import PlanError
-from scalesr.tiling import round_up
+from scalesr.tiling import human_bytes, round_up
 
 if TYPE_CHECKING:
     from scalesr.models import ModelSpec
@@ -131,12 +131,3 @@ def check_demand(found: Demand, *, allowed: int, device_allowed: int | None) -> 
                 f"{human_bytes(largest.total)}, is {largest.name}.",
                 remedy="Lower --block, --cell, --batch or --workers, or allow more with --memory.",
             )
-
-
-def human_bytes(count: float) -> str:
-    """Return a number of bytes as people say it: ``1.5 GB``, decimal as storage is sold."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} PB" if count < 1000 else f"{count / 1000:.3g} EB"

@@ -48,4 +48,4 @@ class Normalisation:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Normalisation:
         """Return what `to_json` described."""
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        return cls(**values | {"offset": tuple(values["offset"]), "gain": tuple(values["gain"])})

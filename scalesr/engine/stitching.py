@@ -106,16 +106,15 @@ def to_voxels(job: Job, index: Index, own: NDArray[Any]) -> tuple[NDArray[Any], 
     offset, gain = job.normalisation.figures(channels, own.ndim)
     # 24 bits on a scale of one fit a float32, so that integers up to 16 bits come back exactly.
     exact = np.float32 if plan.fraction_bits <= 24 and dtype.itemsize <= 2 else np.float64
-    offset, step = offset.astype(exact), (gain * 2.0**-plan.fraction_bits).astype(exact)
+    step = gain * 2.0**-plan.fraction_bits
     voxels = np.empty(own.shape, dtype)
     clipped = 0
     axis_cut = max(range(own.ndim), key=lambda a: own.shape[a] if a != channel else 0)
     rows = max(1, SLAB_BYTES * own.shape[axis_cut] // max(1, own.size * own.itemsize))
     for start in range(0, own.shape[axis_cut], rows):
         cut = tuple(slice(start, start + rows) if a == axis_cut else slice(None) for a in range(own.ndim))
-        values = own[cut].astype(exact)
-        values *= step
-        values += offset
+        values: NDArray[Any] = np.multiply(own[cut], step.astype(exact), dtype=exact)
+        values += offset.astype(exact)
         if dtype.kind in "iu":
             np.rint(values, out=values)
             limits = np.iinfo(dtype)

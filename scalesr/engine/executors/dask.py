@@ -110,8 +110,8 @@ class DaskExecutor:
         *args: Any,
         name: str,
         needs: Literal["core", "device"] = "core",
-        after: Sequence[Future] = (),
-    ) -> Future:
+        after: Sequence[Future[Any]] = (),
+    ) -> Future[Any]:
         """Submit one task to the scheduler."""
         return self._client.submit(
             function,
@@ -123,11 +123,12 @@ class DaskExecutor:
             resources={self._resource: 1} if needs == "device" and self._resource else None,
         )
 
-    def wait(self, handles: Iterable[Future]) -> list[Future]:
+    def wait(self, handles: Iterable[Future[Any]]) -> list[Future[Any]]:
         """Wait for the first to end, and return all that have."""
-        return list(wait(list(handles), return_when="FIRST_COMPLETED").done)
+        with self._client.as_current():
+            return list(wait(list(handles), return_when="FIRST_COMPLETED").done)
 
-    def result(self, handle: Future) -> Any:
+    def result(self, handle: Future[Any]) -> Any:
         """Fetch the result of a task that ended."""
         return handle.result()
 

@@ -15,7 +15,7 @@ from scalesr.engine.options import Options
 from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import prepare, subject_of
 from scalesr.engine.reading import read_cells
-from scalesr.engine.run import make_job
+from scalesr.engine.running import make_job
 from scalesr.engine.stitching import restore_missing, to_voxels
 from scalesr.images import Image, Location, open_image
 
@@ -72,7 +72,7 @@ def lazy(
     lattice = job.plan.lattice
     name = f"scalesr-{job.plan.digest[:16]}-{job.model.sha256[:8]}-{image.fingerprint()[:8]}"
     chunks = tuple(tuple(stop - start for start, stop in map(axis.owned, range(axis.blocks))) for axis in lattice.axes)
-    graph = {
+    graph: dict[Any, Any] = {
         (name, *index): (compute_block, job, lattice.number(index))
         for index in product(*(range(count) for count in lattice.grid))
     }
