@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scalesr.engine.events import BlockReport
     from scalesr.engine.job import Job
+    from scalesr.engine.options import Normalise
     from scalesr.images import Files
 
 MANIFEST = "manifest.json"
@@ -43,21 +44,28 @@ class Manifest:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
 
 
-def make_manifest(job: Job) -> Manifest:
-    """Return the manifest of a job on this machine."""
+def make_manifest(job: Job, *, normalise: Normalise) -> Manifest:
+    """Return the manifest of a job on this machine, with the normalisation that was asked for."""
+    identity: dict[str, Any] = json.loads(
+        json.dumps(
+            {
+                "plan": job.plan.to_json(),
+                "model": job.model.sha256,
+                "model options": job.model.options,
+                "input": job.image.fingerprint(),
+                "input level": job.level,
+                "normalise": normalise,
+                "normalisation": job.normalisation.to_json(),
+                "on bad block": job.on_bad_block,
+                "on nan": job.on_nan,
+                "device class": device_class(job.device),
+                "torch": torch.__version__,
+            },
+            default=str,
+        )
+    )
     return Manifest(
-        identity={
-            "plan": job.plan.to_json(),
-            "model": job.model.sha256,
-            "model options": json.loads(json.dumps(job.model.options, default=str)),
-            "input": job.image.fingerprint(),
-            "input level": job.level,
-            "normalisation": job.normalisation.to_json(),
-            "on bad block": job.on_bad_block,
-            "on nan": job.on_nan,
-            "device class": device_class(job.device),
-            "torch": torch.__version__,
-        },
+        identity=identity,
         provenance={
             "source": job.source,
             "model": job.model.source,

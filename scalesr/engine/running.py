@@ -28,7 +28,7 @@ from scalesr.engine.options import Options
 from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
 from scalesr.engine.strips import FOLDER
-from scalesr.engine.window import Window, resumable, unneeded
+from scalesr.engine.window import Window, lacking, unneeded
 from scalesr.errors import InterruptedRunError, OutputError
 from scalesr.images import Files, Image, ImageWriter, Location, create_image, open_image
 
@@ -130,20 +130,21 @@ def run(
     if bits != prepared.plan.fraction_bits:
         prepared = prepare(subject_of(image, level=options.level), options, fraction_bits=bits)
     job = make_job(image, location, prepared, options, normalisation)
-    manifest = make_manifest(job)
+    manifest = make_manifest(job, normalise=options.normalise)
     if stored is not None:
         check_manifest(stored, manifest)
     create_image(location.url, job.output.layout, mode=options.mode, storage_options=location.options or None)
     if stored is None:
         _start(job, manifest)
     reports = Tally()
-    done, executor = _survey(job), None
+    done, gone = _survey(job)
+    executor = None
     try:
         executor = make_executor(prepared, options)
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
         size = prepared.workers.in_flight if _is_local(options) else 2 * executor.slots + 2
-        for report in Window(job, executor, done, size=size, tell=tell).run():
+        for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
             reports.add(report)
         at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
         if at_end:
@@ -274,16 +275,15 @@ def _start(job: Job, manifest: Manifest) -> None:
     start_ledger(job.files, manifest)
 
 
-def _survey(job: Job) -> bytearray:
-    """Return what an earlier run left done, and delete strips that nobody needs any more."""
+def _survey(job: Job) -> tuple[bytearray, set[int]]:
+    """Return what an earlier run left done, and which of its blocks must hand their strips over once more."""
     done = recorded(job.files, job.plan.blocks)
     if not any(done) or not job.plan.lattice.offsets:
-        return done
+        return done, set()
     strips = set(job.files.list(FOLDER))
-    done = resumable(job, done, strips)
     for key in unneeded(job, done, strips):
         job.files.delete(key)
-    return done
+    return done, lacking(job, done, strips)
 
 
 def _clear_strips(job: Job) -> None:

@@ -33,7 +33,9 @@ class Flight:
 
     block: int
     strip: Handle | None
-    stitch: Handle
+    """Hands the strips over; `None` where nobody is below."""
+    last: Handle
+    """The task after which nothing of the block is left to do."""
     attempt: int
 
 
@@ -48,16 +50,21 @@ class Window:
         Who does it.
     done
         One byte for each block, 1 where it is done; changed as blocks finish.
+    lacking
+        Blocks that are done but must hand their strips over once more.
     size
         Blocks in flight.
     tell
         Called with each event.
     """
 
-    def __init__(self, job: Job, executor: Executor, done: bytearray, *, size: int, tell: Callback) -> None:
+    def __init__(
+        self, job: Job, executor: Executor, done: bytearray, *, lacking: set[int], size: int, tell: Callback
+    ) -> None:
         self._job = job
         self._executor = executor
         self._done = done
+        self._lacking = lacking
         self._size = size
         self._tell = tell
         self._flights: dict[int, Flight] = {}
@@ -73,7 +80,7 @@ class Window:
             Something that the user can mend; nothing that was done is lost.
         """
         for block in range(self._job.plan.blocks - 1, -1, -1):
-            if self._done[block]:
+            if self._done[block] and block not in self._lacking:
                 continue
             while len(self._flights) >= self._size:
                 yield from self._collect()
@@ -94,6 +101,9 @@ class Window:
             strip = executor.submit(strip_block, job, block, sums, name=f"strip-{suffix}")
             # So that a block that is done has its strips in storage, whatever happens next.
             after.append(strip)
+        if self._done[block]:
+            self._flights[block] = Flight(block, strip, strip, attempt)
+            return
         for _, giver in lattice.givers(index):
             flight = self._flights.get(lattice.number(giver))
             if flight is not None:
@@ -102,12 +112,12 @@ class Window:
         self._flights[block] = Flight(block, strip, stitch, attempt)
 
     def _collect(self) -> Iterator[BlockReport]:
-        by_handle = {flight.stitch: flight for flight in self._flights.values()}
+        by_handle = {flight.last: flight for flight in self._flights.values()}
         ended = [by_handle[handle] for handle in self._executor.wait(by_handle)]
         # Upper blocks first: one that is tried again must be in flight before those that wait for its strips.
         for flight in sorted(ended, key=lambda flight: -flight.block):
             try:
-                report: BlockReport = self._executor.result(flight.stitch)
+                report: BlockReport | None = self._executor.result(flight.last)
             except ScalesrError:
                 raise
             except Exception as error:
@@ -117,7 +127,8 @@ class Window:
                 self._launch(flight.block, attempt=flight.attempt + 1)
                 continue
             del self._flights[flight.block]
-            yield self._finish(report)
+            if report is not None:
+                yield self._finish(report)
 
     def _finish(self, report: BlockReport) -> BlockReport:
         self._done[report.block] = 1
@@ -141,22 +152,16 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def resumable(job: Job, done: bytearray, strips: set[str]) -> bytearray:
-    """Return which blocks need not be run again: recorded ones whose strips are there as long as somebody needs them.
-
-    A block whose strips were lost (deleted by hand, or by a store) is computed once more.
-    """
+def lacking(job: Job, done: bytearray, strips: set[str]) -> set[int]:
+    """Return the blocks that are done but whose strips are gone, deleted by hand or by a store, and still needed."""
     lattice = job.plan.lattice
-    kept = bytearray(done)
-    if not lattice.offsets:
-        return kept
-    for block in range(lattice.blocks):
-        if not done[block]:
-            continue
-        takers = [lattice.number(taker) for _, taker in lattice.takers(lattice.index(block))]
-        if not all(done[taker] for taker in takers) and strip_key(block) not in strips:
-            kept[block] = 0
-    return kept
+    gone = set()
+    for block in range(lattice.blocks) if lattice.offsets else ():
+        if done[block] and strip_key(block) not in strips:
+            takers = (lattice.number(taker) for _, taker in lattice.takers(lattice.index(block)))
+            if not all(done[taker] for taker in takers):
+                gone.add(block)
+    return gone
 
 
 def unneeded(job: Job, done: bytearray, strips: set[str]) -> Iterator[Any]:

@@ -34,8 +34,14 @@ def make_image(tmp_path: Path) -> MakeImage:
         kinds = tuple(Axis(name=a, kind=KINDS.get(a, "space"), unit="micrometer" if a in "zyx" else None) for a in axes)
         chunks = tuple(1 if a in "tc" else chunk for a in axes)
         layout = pyramid_layout(
-            axes=kinds, shape=pixels.shape, dtype=pixels.dtype.name, scale=(0.5,) * len(axes),
-            translation=(3.0,) * len(axes), chunks=chunks, shards=tuple(2 * c for c in chunks), name="test",
+            axes=kinds,
+            shape=pixels.shape,
+            dtype=pixels.dtype.name,
+            scale=(0.5,) * len(axes),
+            translation=(3.0,) * len(axes),
+            chunks=chunks,
+            shards=tuple(2 * c for c in chunks),
+            name="test",
         )
         writer = create_image(tmp_path / name, layout, mode="overwrite")
         writer.array(0)[...] = pixels
@@ -51,7 +57,14 @@ def edsr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     network = EDSR(in_channels=1, out_channels=1, features=8, blocks=2, scale=2)
     path = tmp_path_factory.mktemp("models") / "edsr.safetensors"
-    metadata = {"architecture": "edsr", "in_channels": "1", "out_channels": "1", "features": "8", "blocks": "2", "scale": "2"}
+    metadata = {
+        "architecture": "edsr",
+        "in_channels": "1",
+        "out_channels": "1",
+        "features": "8",
+        "blocks": "2",
+        "scale": "2",
+    }
     save_file(network.state_dict(), path, metadata=metadata)
     return path
 

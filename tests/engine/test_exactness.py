@@ -38,8 +38,15 @@ def test_tiles_equal_the_whole_image(
     pixels = speckle.astype(np.float32)
     low, high = float(pixels.min()), float(pixels.max())
     result = scalesr.run(
-        make_image(pixels), tmp_path / "out.zarr", model=str(edsr), cell=20, halo=FIELD + blend, blend=blend,
-        normalise=(low, high), scheduler="serial", block=2,
+        make_image(pixels),
+        tmp_path / "out.zarr",
+        model=str(edsr),
+        cell=20,
+        halo=FIELD + blend,
+        blend=blend,
+        normalise=(low, high),
+        scheduler="serial",
+        block=2,
     )
     inner = (slice(2 * FIELD, -2 * FIELD),) * 2
     difference = np.abs(result.image.array()[...] - whole(edsr, pixels, low, high))[inner]
@@ -91,8 +98,15 @@ def test_every_tile_is_computed_once(make_image: MakeImage, speckle: NDArray[np.
             seen.append(event.report.tiles)
 
     result = scalesr.run(
-        make_image(speckle), tmp_path / "out.zarr", model="cubic", scale=4, cell=16, halo=4, blend=4,
-        scheduler="serial", callbacks=[count],
+        make_image(speckle),
+        tmp_path / "out.zarr",
+        model="cubic",
+        scale=4,
+        cell=16,
+        halo=4,
+        blend=4,
+        scheduler="serial",
+        callbacks=[count],
     )
     assert sum(seen) == result.plan.tiles == 10 * 11
     assert result.image.shape == (600, 684)

@@ -35,13 +35,22 @@ def test_every_data_type_comes_back(make_image: MakeImage, tmp_path: Path, dtype
 
 @pytest.mark.parametrize(
     ("shape", "axes"),
-    [((1, 1), "yx"), ((1, 37), "yx"), ((2, 3), "yx"), ((3, 31, 29), "cyx"), ((2, 3, 5, 17, 13), "tczyx"), ((5, 17, 13), "zyx"),
-     ((3, 13, 17), "cxy")],
+    [
+        ((1, 1), "yx"),
+        ((1, 37), "yx"),
+        ((2, 3), "yx"),
+        ((3, 31, 29), "cyx"),
+        ((2, 3, 5, 17, 13), "tczyx"),
+        ((5, 17, 13), "zyx"),
+        ((3, 13, 17), "cxy"),
+    ],
 )
 def test_every_shape_comes_back(make_image: MakeImage, tmp_path: Path, shape: tuple[int, ...], axes: str) -> None:
     pixels = np.random.default_rng(1).integers(0, 65535, shape, dtype=np.uint16)
     image = make_image(pixels, axes)
-    result = scalesr.run(image, tmp_path / "out.zarr", model="identity", cell=8, halo=2, blend=2, block=2, scheduler="serial")
+    result = scalesr.run(
+        image, tmp_path / "out.zarr", model="identity", cell=8, halo=2, blend=2, block=2, scheduler="serial"
+    )
     np.testing.assert_array_equal(result.image.array()[...], pixels)
 
 

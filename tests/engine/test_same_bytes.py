@@ -66,13 +66,13 @@ def test_any_block_size_gives_the_same_files(reference: Any, tmp_path: Path, til
 def test_any_number_of_threads_gives_the_same_voxels(reference: Any, tiles: dict[str, int]) -> None:
     expected = levels(reference("serial.zarr", block=2, shard=None, **tiles))
     for workers in (1, 2, 4):
-        found = levels(
-            reference(f"{workers}.zarr", block=3, shard=None, scheduler="threads", workers=workers, **tiles)
-        )
+        found = levels(reference(f"{workers}.zarr", block=3, shard=None, scheduler="threads", workers=workers, **tiles))
         np.testing.assert_array_equal(found[0], expected[0])
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_any_number_of_processes_gives_the_same_files(reference: Any, tmp_path: Path, workers: int) -> None:
     reference("out.zarr", block=2, **BLENDED)
     expected = content(tmp_path / "out.zarr")
@@ -120,7 +120,7 @@ def test_lost_strips_are_computed_again(reference: Any, tmp_path: Path) -> None:
     for path in strips:
         path.unlink()
     resumed = reference("out.zarr", block=2, mode="resume", **BLENDED)
-    assert resumed.blocks > resumed.plan.blocks - 9
+    assert resumed.blocks == resumed.plan.blocks - 9
     assert content(tmp_path / "out.zarr") == expected
     assert not [path for path in (tmp_path / "out.zarr" / "scalesr" / "strips").rglob("*") if path.is_file()]
 
@@ -134,9 +134,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_to_the_same_files(
-    reference: Any, tmp_path: Path, edsr: Path, scheduler: str
-) -> None:
+def test_a_killed_run_goes_on_to_the_same_files(reference: Any, tmp_path: Path, edsr: Path, scheduler: str) -> None:
     reference("expected.zarr", block=2, **BLENDED)
     script = tmp_path / "killed.py"
     script.write_text(SCRIPT)
