@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says nothing on a machine that is shared.
+settings.register_profile("scalesr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("scalesr")
 
 
 @pytest.fixture(scope="session")

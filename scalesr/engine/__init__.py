@@ -16,7 +16,7 @@ from scalesr.engine.lazy_array import lazy
 from scalesr.engine.memory import Demand, Term, Workers
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import Prepared, check_memory, empty_subject, prepare, subject_of
-from scalesr.engine.running import Result, run
+from scalesr.engine.running import Result, check_target, run
 
 __all__ = [
     "BatchReduced",
@@ -36,6 +36,7 @@ __all__ = [
     "Term",
     "Workers",
     "check_memory",
+    "check_target",
     "empty_subject",
     "lazy",
     "prepare",

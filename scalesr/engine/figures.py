@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from math import isfinite, prod
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scalesr.engine.events import Callback
     from scalesr.engine.options import Normalise
     from scalesr.engine.planning import Mixing
-    from scalesr.images import Image
+    from scalesr.images import Image, Statistics
     from scalesr.models import ModelSpec
 
 LOW, HIGH = 0.1, 99.9
@@ -78,14 +78,22 @@ def _percentiles(image: Image, found: Mixing, *, level: int, tell: Callback) -> 
             gathered.update(image.read(own, level=level))
             tell(StageAdvanced(name=STAGE))
         figures = gathered.finalize()
-        low, high = figures.percentile(LOW), figures.percentile(HIGH)
-        if not isfinite(high - low) or high <= low:
-            # A nearly empty channel: everything but a few bright pixels is one value.
-            low, high = (figures.min or 0.0), (figures.max or 0.0)
-        offsets.append(float(low))
-        gains.append(float(high - low) if isfinite(high - low) and high > low else 1.0)
+        low, high = _range(figures)
+        offsets.append(low)
+        gains.append(high - low)
     origin = f"percentiles {LOW} and {HIGH} of level {level}"
     return Normalisation(offset=tuple(offsets), gain=tuple(gains), axis=channel, origin=origin)
+
+
+def _range(figures: Statistics) -> tuple[float, float]:
+    """Return what becomes 0 and 1, whatever the channel holds."""
+    if figures.min is None or figures.max is None:
+        return 0.0, 1.0
+    low, high = figures.percentile(LOW), figures.percentile(HIGH)
+    if high <= low:
+        # A nearly empty channel: everything but a few bright pixels is one value.
+        low, high = figures.min, figures.max
+    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def _steps(shape: tuple[int, ...], unit: tuple[int, ...], channel: int | None) -> list[tuple[slice, ...]]:

@@ -189,7 +189,8 @@ def _add(job: Job, cell: Index, slots: Index, result: torch.Tensor, sums: torch.
     bits = job.plan.fraction_bits
     if bits > 24:
         part = part.double()
-    part = part * 2.0**bits if window is None else (part * window).mul_(2.0**bits)
+    part = part * 2.0**bits
+    # Before the window: two halves of a value that an integer cannot hold would add up to it.
     limit = 2.0 ** (31 if bits <= 24 else 62) * 0.99
     low, high = (value.item() for value in torch.aminmax(part))
     if not -limit < low <= high < limit:
@@ -199,6 +200,8 @@ def _add(job: Job, cell: Index, slots: Index, result: torch.Tensor, sums: torch.
                 remedy="Use --precision fp32, or another --normalise.",
             )
         part.clamp_(-limit, limit)
+    if window is not None:
+        part *= window
     whole = part.round_().to(sums.dtype)
     starts = [i * axis.out_cell - slot for axis, i, slot in zip(axes, cell, slots, strict=True)]
     region = (slice(at, at + axis.out_cell + axis.strip) for at, axis in zip(starts, axes, strict=True))
@@ -224,7 +227,9 @@ def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray
     spans = []
     for axis, some in zip(job.plan.lattice.axes, cells, strict=True):
         start = axis.halo + axis.ramp
-        spans.append(slice(start, start + len(some) * axis.cell))
+        # What lies in the reflection is nobody's.
+        count = min(len(some) * axis.cell, axis.size - some.start * axis.cell)
+        spans.append(slice(start, start + count))
     return context.missing[tuple(spans)]
 
 

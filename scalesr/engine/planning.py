@@ -120,12 +120,6 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, fraction_b
     )
     block = _given(options.block, block, found, "block")
     shard = _given(options.shard, block, found, "shard")
-    for a in found.spatial:
-        if shard[a] < 1 or block[a] % shard[a]:
-            raise PlanError(
-                f"A block of {block[a]} cells on axis {axes[a].name!r} does not hold whole shards of {shard[a]} cells.",
-                remedy="Make --block a multiple of --shard.",
-            )
     lattice = Lattice(
         tuple(
             AxisLattice(
@@ -174,7 +168,9 @@ def _axes(subject: Subject, spec: ModelSpec, options: Options, found: Mixing) ->
         unit = choose_unit(scale, spec.multiple)
         field = 0 if spec.receptive is None else spec.receptive[place]
         ramp = _one(options.blend, place, spec, "blend")
-        halo = round_up(max(field if options.halo is None else _one(options.halo, place, spec, "halo"), ramp), unit)
+        # What is blended reaches beyond the cell by the ramp, and needs its context there too.
+        wanted = field + ramp if options.halo is None else _one(options.halo, place, spec, "halo")
+        halo = round_up(max(wanted, ramp), unit)
         tile = spec.tile or TILE_EDGE[len(spec.axes)]
         if options.cell is None:
             cell = choose_cell(size, unit=unit, halo=halo, ramp=ramp, tile=max(tile, spec.minimum))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
-
-import zarr
+from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.events import RunFinished, RunStarted, StageStarted
 from scalesr.engine.executors import DaskExecutor, SerialExecutor
 from scalesr.engine.figures import normalisation_of
-from scalesr.engine.job import LEDGER_FOLDER, Job, ledger_files
+from scalesr.engine.job import Job, ledger_files
 from scalesr.engine.ledger import (
     Manifest,
     check_manifest,
@@ -109,14 +106,41 @@ def run(
             callback(event)
 
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
-    prepared = prepare(subject_of(image, level=options.level), options)
+    job, prepared = settle(image, target, options, target_options=target_options, tell=tell)
+    tally = Tally()
+    _work(job, prepared, options, tally=tally, tell=tell)
+    seconds = perf_counter() - began
+    tell(RunFinished(seconds=seconds, blocks=tally.blocks, bad_chunks=len(tally.bad_chunks)))
+    return Result(
+        image=open_image(job.output.url, storage_options=job.output.storage_options),
+        plan=job.plan,
+        normalisation=job.normalisation,
+        seconds=seconds,
+        blocks=tally.blocks,
+        bad_chunks=tuple(tally.bad_chunks),
+        clipped=tally.clipped,
+        not_finite=tally.not_finite,
+    )
+
+
+def settle(
+    image: Image,
+    target: str | os.PathLike[str],
+    options: Options,
+    *,
+    target_options: Mapping[str, Any] | None,
+    tell: Callback,
+) -> tuple[Job, Prepared]:
+    """Check everything that can be checked, and create the output or find the run in it."""
+    subject = subject_of(image, level=options.level)
+    prepared = prepare(subject, options)
     check_memory(prepared, options)
     location = Location.parse(target, target_options)
     stored = _stored(location, image, options)
-    normalisation = (
-        Normalisation.from_json(stored.identity["normalisation"])
-        if stored is not None
-        else normalisation_of(
+    if stored is not None:
+        normalisation = Normalisation.from_json(stored.identity["normalisation"])
+    else:
+        normalisation = normalisation_of(
             image,
             prepared.spec,
             prepared.mixing,
@@ -125,10 +149,9 @@ def run(
             out_dtype=prepared.plan.out_dtype,
             tell=tell,
         )
-    )
     bits = needed_fraction_bits(prepared.plan.out_dtype, normalisation.gain, normalisation.offset)
     if bits != prepared.plan.fraction_bits:
-        prepared = prepare(subject_of(image, level=options.level), options, fraction_bits=bits)
+        prepared = prepare(subject, options, fraction_bits=bits)
     job = make_job(image, location, prepared, options, normalisation)
     manifest = make_manifest(job, normalise=options.normalise)
     if stored is not None:
@@ -136,43 +159,33 @@ def run(
     create_image(location.url, job.output.layout, mode=options.mode, storage_options=location.options or None)
     if stored is None:
         _start(job, manifest)
-    reports = Tally()
+    return job, prepared
+
+
+def _work(job: Job, prepared: Prepared, options: Options, *, tally: Tally, tell: Callback) -> None:
+    """Run the blocks that are not done, finish the pyramid, publish."""
     done, gone = _survey(job)
-    executor = None
+    executor = make_executor(prepared, options)
+    how: Literal["finished", "stopped"] = "stopped"
     try:
-        executor = make_executor(prepared, options)
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
         size = prepared.workers.in_flight if _is_local(options) else 2 * executor.slots + 2
         for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
-            reports.add(report)
+            tally.add(report)
         at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
         if at_end:
             finish_levels(job.output, executor, first=at_end[0], size=size, tell=tell)
         job.output.publish()
         _clear_strips(job)
-    except BaseException as error:
-        if executor is not None:
-            executor.close(how="stopped")
-        if isinstance(error, KeyboardInterrupt):
-            raise InterruptedRunError(
-                f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
-                remedy="Run the same command with --resume to go on.",
-            ) from None
-        raise
-    executor.close(how="finished")
-    seconds = perf_counter() - began
-    tell(RunFinished(seconds=seconds, blocks=reports.blocks, bad_chunks=len(reports.bad_chunks)))
-    return Result(
-        image=open_image(location.url, storage_options=location.options or None),
-        plan=job.plan,
-        normalisation=normalisation,
-        seconds=seconds,
-        blocks=reports.blocks,
-        bad_chunks=tuple(reports.bad_chunks),
-        clipped=reports.clipped,
-        not_finite=reports.not_finite,
-    )
+        how = "finished"
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
+            remedy="Run the same command with --resume to go on.",
+        ) from None
+    finally:
+        executor.close(how=how)
 
 
 class Tally:
@@ -238,6 +251,23 @@ def _is_local(options: Options) -> bool:
     return options.scheduler in ("serial", "threads", "processes")
 
 
+def check_target(
+    image: Image,
+    target: str | os.PathLike[str],
+    *,
+    options: Options,
+    target_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse an output that `run` would refuse before it reads the image; nothing is written.
+
+    Raises
+    ------
+    OutputError, LedgerError
+        It exists and the mode does not allow that, holds nothing to resume, or cannot be written to.
+    """
+    _stored(Location.parse(target, target_options), image, options)
+
+
 def _stored(location: Location, image: Image, options: Options) -> Manifest | None:
     """Return the manifest of the run that is to be resumed, after refusing an output that cannot be used."""
     if location.url == Location.parse(image.url).url:
@@ -268,11 +298,8 @@ def _exists(location: Location) -> bool:
 
 
 def _start(job: Job, manifest: Manifest) -> None:
-    """Begin the ledger: a Zarr group, so that readers find nothing strange in the output."""
-    store = Location(job.output.url, job.output.storage_options).store("write")
-    with contextlib.suppress(zarr.errors.ContainsGroupError):
-        zarr.create_group(store, path=LEDGER_FOLDER)
-    start_ledger(job.files, manifest)
+    """Begin the ledger, in a Zarr group of its own, so that readers find nothing strange in the output."""
+    start_ledger(job.output.files(), manifest)
 
 
 def _survey(job: Job) -> tuple[bytearray, set[int]]:

@@ -47,8 +47,11 @@ def get_strip(job: Job, giver: Index, offset: Offset) -> NDArray[Any]:
     """
     lattice = job.plan.lattice
     block = lattice.number(giver)
-    stored = job.files.get(strip_key(block))
+    key = strip_key(block)
+    stored = job.files.get(key)
     if stored is None or google_crc32c.value(stored[:-4]).to_bytes(4, "big") != stored[-4:]:
+        # What is damaged must not be taken for there when the run is resumed.
+        job.files.delete(key)
         raise LedgerError(
             f"The strips of block {block} in {job.target} are missing or damaged.",
             remedy="Run again with --resume: the blocks that they come from are computed once more.",

@@ -17,7 +17,7 @@ from scalesr.engine.strips import strip_key
 from scalesr.errors import ScalesrError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scalesr.engine.events import BlockReport, Callback
     from scalesr.engine.executors import Executor, Handle
@@ -39,6 +39,16 @@ class Flight:
     attempt: int
 
 
+@dataclass(frozen=True)
+class Tasks:
+    """What is done for a block. Others than the engine's own make a rehearsal: the real scheduler, nothing computed."""
+
+    read: Callable[..., Any] = read_block
+    infer: Callable[..., Any] = infer_block
+    strip: Callable[..., Any] = strip_block
+    stitch: Callable[..., Any] = stitch_block
+
+
 class Window:
     """Runs the blocks of a job that are not done yet.
 
@@ -56,11 +66,22 @@ class Window:
         Blocks in flight.
     tell
         Called with each event.
+    tasks
+        What is done for each block.
     """
 
     def __init__(
-        self, job: Job, executor: Executor, done: bytearray, *, lacking: set[int], size: int, tell: Callback
+        self,
+        job: Job,
+        executor: Executor,
+        done: bytearray,
+        *,
+        lacking: set[int],
+        size: int,
+        tell: Callback,
+        tasks: Tasks = Tasks(),  # noqa: B008 immutable
     ) -> None:
+        self._tasks = tasks
         self._job = job
         self._executor = executor
         self._done = done
@@ -93,12 +114,12 @@ class Window:
         lattice = job.plan.lattice
         suffix = f"{block}-{attempt}"
         index = lattice.index(block)
-        read = executor.submit(read_block, job, block, name=f"read-{suffix}")
-        sums = executor.submit(infer_block, job, block, read, name=f"infer-{suffix}", needs="device")
+        read = executor.submit(self._tasks.read, job, block, name=f"read-{suffix}")
+        sums = executor.submit(self._tasks.infer, job, block, read, name=f"infer-{suffix}", needs="device")
         strip = None
         after = []
         if any(True for _ in lattice.takers(index)):
-            strip = executor.submit(strip_block, job, block, sums, name=f"strip-{suffix}")
+            strip = executor.submit(self._tasks.strip, job, block, sums, name=f"strip-{suffix}")
             # So that a block that is done has its strips in storage, whatever happens next.
             after.append(strip)
         if self._done[block]:
@@ -108,7 +129,7 @@ class Window:
             flight = self._flights.get(lattice.number(giver))
             if flight is not None:
                 after.append(flight.strip)
-        stitch = executor.submit(stitch_block, job, block, sums, name=f"stitch-{suffix}", after=after)
+        stitch = executor.submit(self._tasks.stitch, job, block, sums, name=f"stitch-{suffix}", after=after)
         self._flights[block] = Flight(block, strip, stitch, attempt)
 
     def _collect(self) -> Iterator[BlockReport]:

@@ -1,0 +1,46 @@
+"""What lies in storage: OME-Zarr images, the files beside them, and the ways to make images of other formats."""
+
+from __future__ import annotations
+
+from scalesr.images.axes import Axis, AxisKind, Channel
+from scalesr.images.downsample import downsample
+from scalesr.images.files import Files
+from scalesr.images.image import Image, Level
+from scalesr.images.importing import import_image
+from scalesr.images.layout import ImageLayout, LevelLayout, halved_axes, level_steps, pyramid_layout, scaled_geometry
+from scalesr.images.locations import Location
+from scalesr.images.opening import open_image
+from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
+from scalesr.images.reading import BadChunk
+from scalesr.images.statistics import Statistics, StatisticsAccumulator, image_statistics
+from scalesr.images.writer import ImageWriter, create_image, remove_image
+
+__all__ = [
+    "Axis",
+    "AxisKind",
+    "BadChunk",
+    "Channel",
+    "Files",
+    "Image",
+    "ImageLayout",
+    "ImageWriter",
+    "Level",
+    "LevelLayout",
+    "Location",
+    "Statistics",
+    "StatisticsAccumulator",
+    "build_pyramid",
+    "coarse_region",
+    "count_shards",
+    "create_image",
+    "downsample",
+    "halved_axes",
+    "image_statistics",
+    "import_image",
+    "level_steps",
+    "open_image",
+    "pyramid_layout",
+    "remove_image",
+    "scaled_geometry",
+    "shard_regions",
+]

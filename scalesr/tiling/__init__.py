@@ -2,6 +2,7 @@
 
 from scalesr.tiling.axis import AxisLattice
 from scalesr.tiling.choose import choose_block, choose_cell, choose_unit, round_up
+from scalesr.tiling.describe import aligned, describe, human_bytes
 from scalesr.tiling.lattice import Index, Lattice, Offset
 from scalesr.tiling.plan import LevelPlan, Plan, plan_levels
 from scalesr.tiling.reflect import reflect, reflected_span
@@ -15,10 +16,13 @@ __all__ = [
     "LevelPlan",
     "Offset",
     "Plan",
+    "aligned",
     "cell_window",
     "choose_block",
     "choose_cell",
     "choose_unit",
+    "describe",
+    "human_bytes",
     "plan_levels",
     "ramp",
     "reflect",

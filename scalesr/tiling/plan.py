@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scalesr.errors import PlanError
 from scalesr.tiling.axis import AxisLattice
 from scalesr.tiling.choose import choose_chunk
+from scalesr.tiling.describe import aligned, describe
 from scalesr.tiling.lattice import Lattice
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ class Plan:
         """Tiles that are computed, which is the number that is needed: each one once."""
         return self.lattice.tiles
 
+    @cached_property
+    def tiles_computed(self) -> int:
+        """Tiles that the blocks compute, added up over the blocks."""
+        axes = self.lattice.axes
+        return prod(sum(len(axis.block_cells(block)) for block in range(axis.blocks)) for axis in axes)
+
     @property
     def blocks(self) -> int:
         """Blocks, which are the units of scheduling, of writing and of resuming."""
@@ -131,9 +138,17 @@ class Plan:
 
     @property
     def requests_written(self) -> int:
-        """Shards of all levels, and one record for each block."""
+        """Shards of all levels, one record for each block, and its strips where tiles are blended."""
         shards = sum(prod(-(-n // s) for n, s in zip(level.shape, level.shard, strict=True)) for level in self.levels)
-        return shards + self.blocks
+        with_strips = self.blocks if self.lattice.offsets else 0
+        return shards + self.blocks + with_strips
+
+    @cached_property
+    def bytes_strips(self) -> int:
+        """Bytes of all strips, which are written once and read once, beside input and output."""
+        own = [axis.cells * axis.out_cell for axis in self.lattice.axes]
+        given = [axis.strip * (axis.blocks - 1) for axis in self.lattice.axes]
+        return (prod(o + g for o, g in zip(own, given, strict=True)) - prod(own)) * self.sum_itemsize
 
     @cached_property
     def largest(self) -> tuple[int, ...]:
@@ -154,6 +169,10 @@ class Plan:
         axes = tuple(AxisLattice(**axis | {"scale": Fraction(axis["scale"])}) for axis in values["lattice"])
         levels = tuple(LevelPlan(**_tuples(level)) for level in values["levels"])
         return cls(**_tuples(values) | {"lattice": Lattice(axes), "levels": levels})
+
+    def describe(self) -> str:
+        """Return what the plan will do as lines of plain text for people, the figures in one column."""
+        return aligned(describe(self))
 
     @cached_property
     def digest(self) -> str:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 KINDS: dict[str, Any] = {"t": "time", "c": "channel"}
 
 
+def voxels(image: Image, *, level: int = 0) -> NDArray[Any]:
+    """Return all voxels of a level."""
+    return np.asarray(image.array(level)[...])
+
+
 class MakeImage(Protocol):
     """Writes an array as an OME-Zarr image."""
 

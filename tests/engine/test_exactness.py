@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from engine.conftest import voxels
 
 import scalesr
 from scalesr.engine import BlockDone, Event
+from scalesr.engine.inference import infer_cells
 from scalesr.models import load, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import MakeImage
+    from engine.conftest import MakeImage
     from numpy.typing import NDArray
 
 FIELD = 9
@@ -49,7 +51,7 @@ def test_tiles_equal_the_whole_image(
         block=2,
     )
     inner = (slice(2 * FIELD, -2 * FIELD),) * 2
-    difference = np.abs(result.image.array()[...] - whole(edsr, pixels, low, high))[inner]
+    difference = np.abs(voxels(result.image) - whole(edsr, pixels, low, high))[inner]
     assert difference.max() <= bound * (high - low)
 
 
@@ -67,23 +69,21 @@ def test_lazy_gives_the_same_voxels_and_computes_only_its_tiles(
     make_image: MakeImage, speckle: NDArray[np.uint16], edsr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = make_image(speckle)
-    tiles = {"model": str(edsr), "cell": 16, "halo": 8, "blend": 4}
-    result = scalesr.run(image, tmp_path / "out.zarr", scheduler="serial", **tiles)  # type: ignore[arg-type]
-    expected = result.image.array()[...]
+    tiles: dict[str, Any] = {"model": str(edsr), "cell": 16, "halo": 8, "blend": 4}
+    result = scalesr.run(image, tmp_path / "out.zarr", scheduler="serial", **tiles)
+    expected = voxels(result.image)
     array = scalesr.lazy(image, **tiles)
     assert array.shape == expected.shape
     np.testing.assert_array_equal(array.compute(scheduler="sync"), expected)
 
-    import scalesr.engine.lazy_array as module  # noqa: PLC0415 the function to be counted lives there
-
     counted: list[int] = []
-    original = module.infer_cells
+    original = infer_cells
 
     def counting(job: Any, cells: Any, context: Any) -> Any:
         counted.append(int(np.prod([len(some) for some in cells])))
         return original(job, cells, context)
 
-    monkeypatch.setattr(module, "infer_cells", counting)
+    monkeypatch.setattr("scalesr.engine.lazy_array.infer_cells", counting)
     part = array[40:60, 40:60].compute(scheduler="sync")
     np.testing.assert_array_equal(part, expected[40:60, 40:60])
     # Output pixels 40 to 60 lie in one cell of 32 output pixels; three neighbours fade into it.

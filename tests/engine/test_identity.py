@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from engine.conftest import voxels
 
 import scalesr
 from scalesr.images import downsample
@@ -13,7 +15,7 @@ from scalesr.images import downsample
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import MakeImage
+    from engine.conftest import MakeImage
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64"])
@@ -25,7 +27,7 @@ def test_every_data_type_comes_back(make_image: MakeImage, tmp_path: Path, dtype
     result = scalesr.run(
         image, tmp_path / "out.zarr", model="identity", cell=16, halo=4, blend=blend, block=2, scheduler="serial"
     )
-    out = result.image.array()[...]
+    out = voxels(result.image)
     assert out.dtype == pixels.dtype
     if pixels.dtype.kind == "f":
         np.testing.assert_allclose(out, pixels, atol=2e-5)
@@ -51,7 +53,7 @@ def test_every_shape_comes_back(make_image: MakeImage, tmp_path: Path, shape: tu
     result = scalesr.run(
         image, tmp_path / "out.zarr", model="identity", cell=8, halo=2, blend=2, block=2, scheduler="serial"
     )
-    np.testing.assert_array_equal(result.image.array()[...], pixels)
+    np.testing.assert_array_equal(voxels(result.image), pixels)
 
 
 def test_blends_in_three_dimensions(make_image: MakeImage, tmp_path: Path) -> None:
@@ -60,17 +62,17 @@ def test_blends_in_three_dimensions(make_image: MakeImage, tmp_path: Path) -> No
     result = scalesr.run(
         image, tmp_path / "out.zarr", model="identity", axes="zyx", cell=8, halo=3, blend=3, block=2, scheduler="serial"
     )
-    np.testing.assert_array_equal(result.image.array()[...], pixels)
+    np.testing.assert_array_equal(voxels(result.image), pixels)
 
 
 def test_each_level_is_the_mean_of_the_one_below(make_image: MakeImage, tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 65535, (700, 833), dtype=np.uint16)
     image = make_image(pixels, chunk=256)
     result = scalesr.run(image, tmp_path / "out.zarr", model="identity", cell=96, halo=4, block=4, scheduler="serial")
-    levels = [result.image.array(n)[...] for n in range(len(result.image.levels))]
+    levels = [voxels(result.image, level=n) for n in range(len(result.image.levels))]
     assert len(levels) >= 3
     assert {level.made for level in result.plan.levels} == {"in pass", "at end"}
-    for fine, coarse in zip(levels, levels[1:], strict=False):
+    for fine, coarse in pairwise(levels):
         np.testing.assert_array_equal(coarse, downsample(fine, (0, 1)))
     assert result.image.levels[0].translation == image.levels[0].translation
     assert result.image.levels[1].scale == (1.0, 1.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from engine.conftest import voxels
 
 import scalesr
 from scalesr.engine import BlockDone, Options
@@ -19,7 +20,7 @@ from scalesr.errors import InterruptedRunError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import MakeImage
+    from engine.conftest import MakeImage
     from numpy.typing import NDArray
 
     from scalesr.engine import Event, Result
@@ -37,7 +38,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def levels(result: Result) -> list[NDArray[Any]]:
     """Return all levels of the output."""
-    return [result.image.array(n)[...] for n in range(len(result.image.levels))]
+    return [voxels(result.image, level=n) for n in range(len(result.image.levels))]
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_a_killed_run_goes_on_to_the_same_files(reference: Any, tmp_path: Path, 
     reference("expected.zarr", block=2, **BLENDED)
     script = tmp_path / "killed.py"
     script.write_text(SCRIPT)
-    arguments = [sys.executable, script, tmp_path / "input.zarr", tmp_path / "out.zarr", edsr]
+    arguments: list[Any] = [sys.executable, script, tmp_path / "input.zarr", tmp_path / "out.zarr", edsr]
     records = tmp_path / "out.zarr" / "scalesr" / "blocks"
     process = subprocess.Popen([*arguments, "create", scheduler], start_new_session=True)
     while not (records.is_dir() and len(list(records.rglob("*.json"))) >= 8):

@@ -1,0 +1,1 @@
+"""Speed, memory and scheduling, each as a ratio within one run."""

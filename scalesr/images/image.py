@@ -1,0 +1,172 @@
+"""An image in storage: what it is, and its pixels by region."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import zarr
+
+from scalesr.errors import InputError
+from scalesr.images.locations import Location
+from scalesr.images.reading import BadChunk, read_region
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from scalesr.images.axes import Axis, Channel
+
+Version = Literal["0.4", "0.5"]
+"""Versions of OME-Zarr: 0.4 lies in Zarr 2, 0.5 in Zarr 3."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of an image."""
+
+    path: str
+    """Path of the array below the image."""
+    shape: tuple[int, ...]
+    """Pixels along each axis."""
+    chunks: tuple[int, ...]
+    """What can be read on its own."""
+    shards: tuple[int, ...] | None
+    """What must be written as a whole; ``None`` where the array has no shards."""
+    dtype: str
+    """Name of the number format, such as ``uint16``."""
+    scale: tuple[float, ...]
+    """Size of a pixel in the unit of each axis."""
+    translation: tuple[float, ...]
+    """Centre of the first pixel in the unit of each axis."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An OME-Zarr image: what it says of itself, without any open handle, so that it travels cheaply to a worker.
+
+    Pixels are read from storage each time they are asked for; nothing is kept.
+    """
+
+    url: str
+    """Absolute local path or URL of the image's group."""
+    version: Version
+    """Version of OME-Zarr."""
+    name: str
+    """The image's own name, or the last part of its address."""
+    axes: tuple[Axis, ...]
+    """One for each dimension, slowest first."""
+    levels: tuple[Level, ...]
+    """Resolutions, finest first; at least one."""
+    channels: tuple[Channel, ...] = ()
+    """One for each channel if the image says anything of them, else empty."""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    """All attributes of the group as they were stored, also those that scalesr does not know."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    """What fsspec needs to open `url`."""
+    _arrays: dict[int, Any] = field(default_factory=dict, compare=False, repr=False, init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrays": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis at full resolution."""
+        return self.levels[0].shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number format at full resolution."""
+        return np.dtype(self.levels[0].dtype)
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """Names of the axes, slowest first."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.axes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the full resolution in memory."""
+        return int(np.prod([int(size) for size in self.shape], dtype=object)) * self.dtype.itemsize
+
+    @property
+    def pixel_sizes(self) -> tuple[float, ...]:
+        """Size of a pixel at full resolution in the unit of each axis."""
+        return self.levels[0].scale
+
+    def array(self, level: int = 0) -> zarr.Array[Any]:
+        """Return the Zarr array of a resolution, read-only."""
+        if level not in self._arrays:
+            store = Location(self.url, self.storage_options).store("read")
+            array = zarr.open_array(
+                store, path=self.levels[level].path, mode="r", zarr_format=3 if self.version == "0.5" else 2
+            )
+            self._arrays[level] = array
+        found: zarr.Array[Any] = self._arrays[level]
+        return found
+
+    @overload
+    def read(
+        self, region: tuple[slice, ...], *, level: int = 0, on_bad: Literal["raise"] = "raise"
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def read(
+        self, region: tuple[slice, ...], *, level: int = 0, on_bad: Literal["fill"]
+    ) -> tuple[NDArray[Any], tuple[BadChunk, ...]]: ...
+
+    def read(
+        self, region: tuple[slice, ...], *, level: int = 0, on_bad: Literal["raise", "fill"] = "raise"
+    ) -> NDArray[Any] | tuple[NDArray[Any], tuple[BadChunk, ...]]:
+        """Return the pixels of a region in native byte order; a chunk that is not stored reads as the fill value.
+
+        Parameters
+        ----------
+        region
+            One slice for each axis, within the image, without a step.
+        level
+            Which resolution.
+        on_bad
+            ``raise``: a chunk that cannot be read or decoded is an error that names it. ``fill``: it is filled with the
+            array's fill value, and the bad chunks come back beside the pixels.
+
+        Raises
+        ------
+        StorageError
+            Chunks of the region are corrupt or cannot be read; the message names their keys and indices.
+        """
+        pixels, bad = read_region(
+            self.array(level), region, name=f"{self.url}/{self.levels[level].path}", on_bad=on_bad
+        )
+        return pixels if on_bad == "raise" else (pixels, bad)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what the pixels at full resolution mean: array metadata, axes, scale, translation.
+
+        The pixels themselves are not read. Attributes beside the image, and coarser levels, do not change it.
+        """
+        level = self.levels[0]
+        try:
+            array: Any = self.array(0).metadata.to_dict()
+        except OSError as error:
+            raise InputError(f"{self.url} cannot be read: {error}.", remedy="Check that it still exists.") from error
+        array.pop("attributes", None)
+        facts = {
+            "array": array,
+            "axes": [[axis.name, axis.kind, axis.unit] for axis in self.axes],
+            "scale": level.scale,
+            "translation": level.translation,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

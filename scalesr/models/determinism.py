@@ -1,0 +1,19 @@
+"""The one place that sets how torch computes, so that the same input gives the same bits."""
+
+from __future__ import annotations
+
+import torch
+
+
+def settle() -> None:
+    """Make torch repeatable in this process: deterministic convolutions, no trial of algorithms, no TF32 by stealth.
+
+    The settings hold for the whole process, and other code can change them back; every network settles them again when
+    it is loaded or moved. Threads are left alone, as their number is part of the plan.
+    """
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

@@ -1,0 +1,136 @@
+"""From a reference to a model, once in each process."""
+
+from __future__ import annotations
+
+import json
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from scalesr.errors import ModelError
+from scalesr.models import catalogue, checkpoint, determinism, factory, spandrel, trial
+from scalesr.models.baselines import BASELINES, Interpolation
+from scalesr.models.channels import fitted
+from scalesr.models.edsr import EDSR
+from scalesr.models.network import Network
+from scalesr.models.rrdb import RRDBNet
+from scalesr.models.trial import Facts
+
+if TYPE_CHECKING:
+    from scalesr.models.checkpoint import Checkpoint
+    from scalesr.models.spec import Model, ModelRef, Precision
+
+_OWN: dict[str, type[nn.Module]] = {"edsr": EDSR, "rrdb": RRDBNet, "rrdbnet": RRDBNet}
+_ABOUT = ("architecture", "title", "name", "tile")
+
+_loaded: dict[tuple[ModelRef, str, Precision], Model] = {}
+_lock = threading.RLock()
+
+
+def load(ref: ModelRef, *, device: str = "cpu", precision: Precision = "fp32") -> Model:
+    """Load a model once in each process, whatever thread asks; asking again is free.
+
+    Parameters
+    ----------
+    ref
+        From `resolve`.
+    device, precision
+        Where and in which number format it runs.
+
+    Returns
+    -------
+    Model
+        Fitted to the channels of the image that `ref` was made for.
+
+    Raises
+    ------
+    ModelError
+        If the weights are absent or not those of the hash, or the model does not fit the image, device or precision.
+    """
+    with _lock:
+        model = _loaded.get((ref, device, precision))
+        if model is None:
+            determinism.settle()
+            # The caller may be inside inference mode, where nothing can be measured by gradients.
+            with torch.inference_mode(mode=False):
+                plain = _loaded.get((ref, "cpu", "fp32")) or _built(ref)
+                _loaded[ref, "cpu", "fp32"] = plain
+                model = _loaded[ref, device, precision] = plain.to(device=device, precision=precision)
+        return model
+
+
+def _built(ref: ModelRef) -> Model:
+    settings = dict(ref.options)
+    scale = None if settings["scale"] is None else tuple(map(Fraction, settings["scale"].split(",")))
+    kind, _, what = ref.source.partition(":")
+    if kind == "builtin" and what in BASELINES:
+        _insist(ref, catalogue.baseline_hash())
+        kernel = next(name for name in BASELINES if name == what)
+        return Interpolation(kernel, axes=settings["axes"], scale=scale or ())
+    model = (_from_function if kind == "factory" else _from_file)(ref, settings, scale)
+    spec = model.spec
+    catalogue.check_axes(spec.name, spec.axes, settings["image_axes"])
+    if settings["axes"] not in (None, spec.axes):
+        raise ModelError(
+            f"The model '{spec.name}' mixes the axes '{spec.axes}', and '{settings['axes']}' was asked for.",
+            remedy="Leave out the axes, or use another model.",
+        )
+    if scale is not None and (scale * len(spec.axes) if len(scale) == 1 else scale) != spec.scale:
+        own, asked = (" x ".join(map(str, factors)) for factors in (spec.scale, scale))
+        raise ModelError(
+            f"The model '{spec.name}' scales by {own}, and {asked} was asked for.",
+            remedy="Leave out the scale, or use a model made for the one you want.",
+        )
+    return fitted(model, strategy=settings["strategy"], image_channels=settings["image_channels"])
+
+
+def _from_function(ref: ModelRef, settings: dict[str, Any], scale: tuple[Fraction, ...] | None) -> Model:
+    name = ref.source.partition(":")[2]
+    built = factory.build(name, json.loads(settings["options"]))
+    _insist(ref, factory.fingerprint(name, built))
+    if not isinstance(built, nn.Module):
+        return built
+    facts = factory.facts(name, built, axes=settings["axes"], scale=scale)
+    return Network(built, trial.examine(built, facts, sha256=ref.sha256))
+
+
+def _from_file(ref: ModelRef, settings: dict[str, Any], _scale: tuple[Fraction, ...] | None) -> Model:
+    kind, _, what = ref.source.partition(":")
+    path = catalogue.weights_of(what) if kind == "builtin" else Path(what)
+    weights = checkpoint.read(path, sha256=ref.sha256, trust=settings.get("trust", "safe"))
+    module, facts = _own(weights) if "architecture" in weights.metadata else spandrel.describe(weights)
+    return Network(module, trial.examine(module, facts, sha256=ref.sha256))
+
+
+def _own(weights: Checkpoint) -> tuple[nn.Module, Facts]:
+    """Build a network of this package from the sizes in the metadata of its file."""
+    metadata = weights.metadata
+    architecture = metadata["architecture"].lower()
+    if architecture not in _OWN:
+        raise ModelError(
+            f"{weights.path} names the architecture '{metadata['architecture']}', which is not known here.",
+            remedy=f"Known are {', '.join(sorted(_OWN))}; networks that spandrel knows need no such name.",
+        )
+    try:
+        sizes = {name: json.loads(text) for name, text in metadata.items() if name not in _ABOUT}
+        module = _OWN[architecture](**sizes)
+        module.load_state_dict(weights.tensors)
+        tile = int(metadata["tile"]) if "tile" in metadata else None
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"The metadata and the weights of {weights.path} do not go together: {error}",
+            remedy="Write the sizes of the network into the metadata, as named by its class.",
+        ) from error
+    return module.float().eval(), Facts(name=metadata.get("name", weights.path.stem), axes="yx", tile=tile)
+
+
+def _insist(ref: ModelRef, found: str) -> None:
+    if found != ref.sha256:
+        raise ModelError(
+            f"The source of the model '{ref.source}' has changed: its SHA-256 is {found}, not {ref.sha256}.",
+            remedy="Install the version that the run was planned with on every worker, or start a new run.",
+        )

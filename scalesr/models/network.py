@@ -1,0 +1,110 @@
+"""A torch network as a model: layout, number format and device around an ``nn.Module``."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from scalesr.errors import ModelError
+from scalesr.models import determinism
+
+if TYPE_CHECKING:
+    from scalesr.models.spec import ModelSpec, Precision
+
+_SHORT: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Network:
+    """The same tiles on the same kind of device give the same bits; float32 goes in and comes out.
+
+    Parameters
+    ----------
+    module
+        Maps ``(n, channels, *axes)`` to ``(n, out_channels, *(axes * scale))``. It is taken over and switched to
+        evaluation.
+    spec
+        What is known of it.
+    device, precision
+        Where and in which number format it runs. Shorter formats run by automatic casting, which keeps in float32 what
+        needs it: as quick as casting all weights (0.52 against 0.50 s for 4 tiles of 128 px, EDSR), and networks that
+        mix in float32 constants run at all.
+    """
+
+    def __init__(
+        self, module: nn.Module, spec: ModelSpec, *, device: str = "cpu", precision: Precision = "fp32"
+    ) -> None:
+        determinism.settle()
+        self._device = _device(device)
+        self._precision: Precision = _checked(precision, spec=spec, device=self._device)
+        self._spec = spec
+        self._layout = _layout(module, dimensions=len(spec.axes))
+        module = module.eval().requires_grad_(requires_grad=False)
+        self._module: nn.Module = module.to(self._device).to(memory_format=self._layout)  # type: ignore[call-overload]
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself."""
+        return self._spec
+
+    def to(self, *, device: str, precision: Precision) -> Network:
+        """Return the network on a device and in a number format; this one stays as it is.
+
+        Raises
+        ------
+        ModelError
+            If the device is absent, or the network cannot run in that format there.
+        """
+        target = _device(device)
+        _checked(precision, spec=self._spec, device=target)
+        if target == self._device and precision == self._precision:
+            return self
+        return Network(copy.deepcopy(self._module), self._spec, device=device, precision=precision)
+
+    def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # same everywhere
+        """Run one batch; see `Model`."""
+        short = _SHORT.get(self._precision)
+        with torch.inference_mode(), torch.autocast(self._device.type, dtype=short, enabled=short is not None):
+            tiles = tiles.to(device=self._device, dtype=torch.float32).contiguous(memory_format=self._layout)
+            output: torch.Tensor = self._module(tiles)
+            return output.float()
+
+
+def parameter_bytes(module: nn.Module) -> int:
+    """Bytes of the parameters and buffers of a network in fp32."""
+    return 4 * sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers()))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"'{name}' names no device.", remedy="Use 'cpu', 'cuda' or 'cuda:1'.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"The device '{name}' was asked for, and torch finds {torch.cuda.device_count()} CUDA devices.",
+            remedy="Use 'cpu', or install a torch build for CUDA and check the driver with nvidia-smi.",
+        )
+    return device
+
+
+def _checked(precision: Precision, *, spec: ModelSpec, device: torch.device) -> Precision:
+    if precision not in spec.precisions:
+        raise ModelError(
+            f"The model '{spec.name}' cannot run in {precision}.",
+            remedy=f"Use one of: {', '.join(spec.precisions)}.",
+        )
+    if precision == "fp16" and device.type == "cpu":
+        raise ModelError(
+            "fp16 is slow and often unsupported on a CPU.", remedy="Use fp32 or bf16, or run on a CUDA device."
+        )
+    return precision
+
+
+def _layout(module: nn.Module, *, dimensions: int) -> torch.memory_format:
+    """Channels last where it pays: 1.2 to 2.8 times quicker for convolutions, twice as slow for attention."""
+    if any(isinstance(layer, (nn.Linear, nn.LayerNorm, nn.MultiheadAttention)) for layer in module.modules()):
+        return torch.contiguous_format
+    return torch.channels_last if dimensions == 2 else torch.channels_last_3d
