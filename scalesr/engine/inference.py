@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from scalesr.engine.allocator import keep_freed_memory
 from scalesr.errors import InterruptedRunError, ModelError, PlanError
 from scalesr.models import load
 from scalesr.tiling import UNIT, reflect
@@ -75,6 +76,7 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
     """
     began = perf_counter()
     if job.device == "cpu":
+        keep_freed_memory()
         # Newly started threads have a setting of their own.
         torch.set_num_threads(job.plan.threads)
     model = load(job.model, device=job.device, precision=cast("Precision", job.plan.precision))

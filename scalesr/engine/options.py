@@ -51,6 +51,9 @@ class Options:
     """Cells of one output file along each mixed axis; a block when not given. A block holds a whole number of them."""
     batch: int | None = None
     """Tiles of one call of the network: 1 on the CPU and 8 on a GPU when not given."""
+    calibrate: Literal["never", "once", "again"] = "never"
+    """Measure which cell and batch are fastest for this model on this machine, once or again, and use them where none
+    are given. Another cell or batch changes the last bits of the result, so it is not done unasked."""
     precision: Precision = "fp32"
     """Number format of the network's arithmetic."""
     device: str = "auto"

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from scalesr.images import Axis
     from scalesr.models import ModelSpec
 
+UNBOUNDED_HALO = {1: 256, 2: 32, 3: 16}
+"""Context for models whose receptive field has no bound, by the number of axes that they mix: no halo makes their tiles
+exact, so that this is a matter of quality, and blending hides what remains."""
 SMALLEST_LEVEL = 256
 """A pyramid ends where no spatial axis is longer."""
 
@@ -166,7 +169,7 @@ def _axes(subject: Subject, spec: ModelSpec, options: Options, found: Mixing) ->
         place = found.spatial.index(a)
         scale = spec.scale[place]
         unit = choose_unit(scale, spec.multiple)
-        field = 0 if spec.receptive is None else spec.receptive[place]
+        field = UNBOUNDED_HALO[len(spec.axes)] if spec.receptive is None else spec.receptive[place]
         ramp = _one(options.blend, place, spec, "blend")
         # What is blended reaches beyond the cell by the ramp, and needs its context there too.
         wanted = field + ramp if options.halo is None else _one(options.halo, place, spec, "halo")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
 
+from scalesr.engine.calibration import calibrate
 from scalesr.engine.memory import Workers, check_demand, demand
 from scalesr.engine.planning import Mixing, Subject, channel_axis, make_plan, mixing
 from scalesr.errors import InputError, PlanError
@@ -96,6 +97,9 @@ def prepare(subject: Subject, options: Options, *, fraction_bits: int | None = N
             remedy=f"Use --precision {' or '.join(spec.precisions)}.",
         )
     plan = make_plan(subject, spec, options, fraction_bits=fraction_bits)
+    if options.calibrate != "never":
+        options = _calibrated(options, ref, plan, device)
+        plan = make_plan(subject, spec, options, fraction_bits=fraction_bits)
     workers = spread(plan, options, device)
     return Prepared(
         ref=ref,
@@ -106,6 +110,26 @@ def prepare(subject: Subject, options: Options, *, fraction_bits: int | None = N
         demand=demand(plan, spec, workers=workers, device="cuda" if device.startswith("cuda") else "cpu"),
         device=device,
     )
+
+
+def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str) -> Options:
+    """Return the options with the fastest cell and batch where none are given; a cell is no larger than the image."""
+    axes = [axis for axis, mixed in zip(plan.lattice.axes, plan.mixed, strict=True) if mixed]
+    best = calibrate(
+        ref,
+        halo=tuple(axis.halo for axis in axes),
+        device=device,
+        precision=options.precision,
+        threads=options.threads,
+        slots=spread(plan, options, device).slots,
+        how="again" if options.calibrate == "again" else "once",
+    ).best
+    # The plan's own cells are as large as a small image allows.
+    small = [axis.cells == 1 for axis in axes]
+    cell = tuple(
+        min(axis.cell, fast) if is_small else fast for axis, fast, is_small in zip(axes, best.cell, small, strict=True)
+    )
+    return replace(options, cell=options.cell or cell, batch=options.batch or best.batch)
 
 
 def pick_device(wanted: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from scalesr.engine.allocator import give_back_memory
 from scalesr.engine.events import RunFinished, RunStarted, StageStarted
 from scalesr.engine.executors import DaskExecutor, SerialExecutor
 from scalesr.engine.figures import normalisation_of
@@ -186,6 +187,7 @@ def _work(job: Job, prepared: Prepared, options: Options, *, tally: Tally, tell:
         ) from None
     finally:
         executor.close(how=how)
+        give_back_memory()
 
 
 class Tally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
+import dask
 from distributed import Client, LocalCluster, wait
 from distributed.comm.core import CommClosedError
 
+from scalesr.engine.allocator import ENVIRONMENT, keep_freed_memory
 from scalesr.engine.inference import STOP
 from scalesr.errors import PlanError
 
@@ -59,16 +62,22 @@ class DaskExecutor:
         STOP.clear()
         # One thread more than slots reads ahead and writes behind while the others compute.
         shared = kind == "threads"
-        cluster = LocalCluster(
-            n_workers=1 if shared else workers,
-            threads_per_worker=workers + 1 if shared else 1,
-            processes=not shared,
-            dashboard_address=None,
-            # The plan bounds the memory; a limit would make Dask spill and pause by what it cannot see.
-            memory_limit=0,
-            resources={DEVICE: slots if shared else 1},
-            silence_logs=40,
-        )
+        if shared:
+            keep_freed_memory()
+        environment = {"OMP_NUM_THREADS": "1", **ENVIRONMENT}
+        with warnings.catch_warnings(), dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
+            # Without a dashboard there is still a port, and which one it is does not matter.
+            warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
+            cluster = LocalCluster(
+                n_workers=1 if shared else workers,
+                threads_per_worker=workers + 1 if shared else 1,
+                processes=not shared,
+                dashboard_address=None,
+                # The plan bounds the memory; a limit would make Dask spill and pause by what it cannot see.
+                memory_limit=0,
+                resources={DEVICE: slots if shared else 1},
+                silence_logs=40,
+            )
         client = Client(cluster, set_as_default=False)
         what = "threads of this process" if shared else "processes of this machine"
         return cls(client, description=f"{workers} {what}", slots=slots, resource=DEVICE, cluster=cluster)
