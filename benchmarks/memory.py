@@ -24,11 +24,12 @@ from scalesr.engine import RunStarted
 
 if TYPE_CHECKING:
     from scalesr.engine import Event
+    from scalesr.models import Precision
 
 STEP = 4096
 
 
-def measure(model: str, image: str, target: str) -> dict[str, float]:
+def measure(model: str, image: str, target: str, *, precision: Precision) -> dict[str, float]:
     """Run it here; return the peak resident memory of this process and the plan's projection."""
     projected: list[int] = []
 
@@ -36,7 +37,7 @@ def measure(model: str, image: str, target: str) -> dict[str, float]:
         if isinstance(event, RunStarted):
             projected.append(event.demand.host_bytes)
 
-    result = scalesr.run(image, target, model=model, callbacks=[note])
+    result = scalesr.run(image, target, model=model, precision=precision, callbacks=[note])
     status = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0] if Path("/proc").is_dir() else "0"
     peak = int(status) * 1024 or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"peak": peak, "projected": projected[0], "seconds": result.seconds, "blocks": result.blocks}
@@ -49,14 +50,19 @@ def main() -> None:
     parser.add_argument("gigabytes", type=float, nargs="*")
     parser.add_argument("--here", nargs=2, metavar=("IMAGE", "TARGET"))
     parser.add_argument("--weights")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     arguments = parser.parse_args()
     if arguments.here:
-        print("RESULT", json.dumps(measure(arguments.weights or arguments.model, *arguments.here)))
+        print(
+            "RESULT",
+            json.dumps(measure(arguments.weights or arguments.model, *arguments.here, precision=arguments.precision)),
+        )
         return
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         folder = Path(place)
         weights = ["--weights", str(network(folder))] if arguments.model == "edsr" else []
+        weights += ["--precision", arguments.precision]
         for size in arguments.gigabytes:
             edge = ceil(sqrt(size * 1e9 / 2) / STEP) * STEP
             image = make_image(folder / "in.zarr", (edge, edge))
@@ -69,7 +75,10 @@ def main() -> None:
             shutil.rmtree(folder / "in.zarr")
             shutil.rmtree(folder / "out.zarr")
     peaks = [run["peak"] for run in runs]
-    save(f"memory-{arguments.model}", {"runs": runs, "largest over smallest": max(peaks) / min(peaks)})
+    save(
+        f"memory-{arguments.model}",
+        {"precision": arguments.precision, "runs": runs, "largest over smallest": max(peaks) / min(peaks)},
+    )
 
 
 if __name__ == "__main__":

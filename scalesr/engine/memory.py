@@ -88,9 +88,11 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
     # Counted with input and output for each pixel of a tile, whatever its channels; then fixed point, once as float
     # and once as integer.
     network = int(plan.batch * tile / spec.channels * spec.activation_bytes * width / 4 + out_tile * 8)
+    # One thread more than inferences reads and writes.
+    threads = workers.slots + 1
     held = max(pixels * plan.in_itemsize, sums * plan.sum_itemsize)
-    # A pyramid of means adds at most a third in 2-D; encoding holds a second copy.
-    writing = int(voxels * plan.out_itemsize * (2 + 1 / 3))
+    # The voxels, their encoded shards twice while they are joined, and the wider sums of the first halving.
+    writing = int(voxels * (plan.out_itemsize * 3 + 4))
     on_device = (
         Term(name="weights", each=spec.weight_bytes * width // 4, count=1),
         Term(name="network at work", each=network, count=1),
@@ -99,8 +101,8 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
     host = [
         Term(name="processes", each=PROCESS_BYTES, count=max(1, workers.processes)),
         Term(name="blocks in flight", each=held, count=workers.in_flight),
-        Term(name="reading: chunks decoded", each=in_storage * plan.in_itemsize, count=workers.slots),
-        Term(name="writing: voxels and encoded shards", each=writing, count=workers.slots),
+        Term(name="reading: chunks decoded", each=in_storage * plan.in_itemsize, count=threads),
+        Term(name="writing: voxels and encoded shards", each=writing, count=threads),
         Term(name="batches of tiles", each=plan.batch * tile * 4, count=workers.slots),
     ]
     if device == "cpu":

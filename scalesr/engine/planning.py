@@ -113,9 +113,7 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, fraction_b
         They do not fit each other; the message names the axis or the option.
     """
     found = mixing(subject, spec)
-    dtype = np.dtype(options.out_dtype or subject.dtype)
-    if dtype.kind not in "iuf":
-        raise PlanError(f"Images of {dtype} cannot be written.", remedy="Use --out-dtype uint8, uint16 or float32.")
+    dtype = _out_dtype(options.out_dtype or subject.dtype)
     axes = _axes(subject, spec, options, found)
     mixed = tuple(a in found.spatial for a in range(len(axes)))
     block = choose_block(
@@ -153,6 +151,16 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, fraction_b
         fraction_bits=fraction_bits or (40 if dtype.kind == "f" else 24),
         mixed=mixed,
     )
+
+
+def _out_dtype(name: str) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype.kind not in "iuf":
+        raise PlanError(f"Images of {name} cannot be written.", remedy="Use --out-dtype uint8, uint16 or float32.")
+    return dtype
 
 
 def _axes(subject: Subject, spec: ModelSpec, options: Options, found: Mixing) -> list[AxisLattice]:

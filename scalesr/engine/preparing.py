@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from scalesr.models import ModelSpec
     from scalesr.tiling import Plan
 
-AHEAD = 2
-"""Blocks in flight beyond those in the network: one that is read, one that is written."""
+AHEAD = {"cpu": 1, "cuda": 2}
+"""Blocks in flight beyond those in the network: a GPU must find one read and leave one to be written; on the CPU the
+same cores do both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +165,8 @@ def spread(plan: Plan, options: Options, device: str) -> Workers:
     if workers < 1:
         raise PlanError(f"{workers} workers cannot work.", remedy="Give --workers of at least 1.")
     slots = 1 if device.startswith("cuda") and options.scheduler == "threads" else workers
-    in_flight = min(plan.blocks, slots + (AHEAD if options.scheduler == "threads" else workers))
+    ahead = AHEAD[device.partition(":")[0]] if options.scheduler == "threads" else workers
+    in_flight = min(plan.blocks, slots + ahead)
     return Workers(
         processes=workers if options.scheduler == "processes" else 1, slots=min(slots, plan.blocks), in_flight=in_flight
     )

@@ -7,6 +7,7 @@ the bytes of a result.
 from __future__ import annotations
 
 from math import lcm, prod
+from operator import mul
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
 TILE_EDGE = {1: 4096, 2: 256, 3: 96}
 """Edge of a tile by the number of axes that the model mixes; in 2-D from the measurements in docs/design.md."""
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """A block's output: large enough to be worth a file, small enough to hold several in a laptop's memory."""
+LARGEST_BLOCK_BYTES = 256 * 2**20
+"""A block's output in an image so large that it would have more than `MANY_BLOCKS` otherwise."""
+MANY_BLOCKS = 2**16
+"""From here on the number of files and records costs more than a larger block."""
 LEAST_BLOCKS = 16
 """A small image is still cut into so many blocks, so that there is something to share out."""
 CHUNK_VOXELS = 2**18
@@ -37,7 +42,8 @@ def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int
     """Return a cell whose tile has about `tile` pixels, but at least twice its halo, so that context stays affordable.
 
     An image that one such tile covers has one cell. Other cells are multiples of 32 px where they have room for
-    that, which divide into chunks well.
+    that, which divide into chunks well, and no larger than their number asks for: an image of 300 px is two cells of
+    160 px rather than two of 224 px.
     """
     wanted = max(tile - 2 * halo, 2 * halo, 2 * ramp, unit)
     if size <= wanted:
@@ -45,11 +51,14 @@ def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int
     grain = lcm(unit, 32)
     if grain > wanted:
         grain = unit
-    return max((wanted + grain // 2) // grain * grain, round_up(max(2 * halo, 2 * ramp), grain))
+    least = round_up(max(2 * halo, 2 * ramp, 1), grain)
+    cell = max((wanted + grain // 2) // grain * grain, least)
+    count = -(-size // cell)
+    return max(round_up(-(-size // count), grain), least)
 
 
 def choose_block(
-    cells: Sequence[int], voxels: Sequence[int], mixed: Sequence[bool], *, itemsize: int, target: int = BLOCK_BYTES
+    cells: Sequence[int], voxels: Sequence[int], mixed: Sequence[bool], *, itemsize: int, target: int | None = None
 ) -> tuple[int, ...]:
     """Return how many cells a block has along each axis.
 
@@ -67,8 +76,11 @@ def choose_block(
     itemsize
         Bytes of an output voxel.
     target
-        Bytes of a block's output that are not exceeded, unless one cell alone does.
+        Bytes of a block's output that are not exceeded, unless one cell alone does; chosen when not given.
     """
+    if target is None:
+        whole = itemsize * prod(map(mul, cells, voxels))
+        target = min(LARGEST_BLOCK_BYTES, max(BLOCK_BYTES, whole // MANY_BLOCKS))
     block = [1] * len(cells)
 
     def blocks(shape: Sequence[int]) -> int:

@@ -77,6 +77,7 @@ class DaskExecutor:
                 memory_limit=0,
                 resources={DEVICE: slots if shared else 1},
                 silence_logs=40,
+                **({} if shared else {"preload": ["scalesr.engine.executors.deaf"]}),
             )
         client = Client(cluster, set_as_default=False)
         what = "threads of this process" if shared else "processes of this machine"
