@@ -138,10 +138,12 @@ class Plan:
 
     @property
     def requests_written(self) -> int:
-        """Shards of all levels, one record for each block, and its strips where tiles are blended."""
+        """Shards of all levels, one record for each block, and one object with the strips that it hands over."""
         shards = sum(prod(-(-n // s) for n, s in zip(level.shape, level.shard, strict=True)) for level in self.levels)
-        with_strips = self.blocks if self.lattice.offsets else 0
-        return shards + self.blocks + with_strips
+        # Blocks at the lower end of every axis that is blended have nobody to hand a strip to.
+        axes, grid = self.lattice.axes, self.lattice.grid
+        without_strips = prod(1 if axis.strip else count for axis, count in zip(axes, grid, strict=True))
+        return shards + self.blocks + (self.blocks - without_strips)
 
     @cached_property
     def bytes_strips(self) -> int:

@@ -91,13 +91,32 @@ def test_writes_are_those_of_all_levels(plan: Plan) -> None:
         len(list(product(*(range(0, n, s) for n, s in zip(level.shape, level.shard, strict=True)))))
         for level in plan.levels
     )
-    assert plan.requests_written == shards + plan.blocks
+    lattice = plan.lattice
+    givers = sum(any(True for _ in lattice.takers(index)) for index in all_blocks(plan))
+    assert plan.requests_written == shards + plan.blocks + givers
+
+
+@settings(max_examples=60)
+@given(plan=plans())
+def test_strips_weigh_what_blocks_hand_over(plan: Plan) -> None:
+    lattice = plan.lattice
+    voxels = 0
+    for index in all_blocks(plan):
+        sums = lattice.sums(index)
+        for offset, _ in lattice.takers(index):
+            shape = [len(range(*part.indices(n))) for part, n in zip(lattice.part(offset), sums, strict=True)]
+            voxels += prod(shape)
+    assert plan.bytes_strips == voxels * plan.sum_itemsize
 
 
 @settings(max_examples=60)
 @given(plan=plans())
 def test_tiles_are_counted_once(plan: Plan) -> None:
-    assert plan.tiles == sum(prod(map(len, plan.lattice.cells(index))) for index in all_blocks(plan))
+    assert (
+        plan.tiles_computed
+        == plan.tiles
+        == sum(prod(map(len, plan.lattice.cells(index))) for index in all_blocks(plan))
+    )
     assert plan.blocks == len(all_blocks(plan))
     assert plan.tasks == plan.blocks * plan.tasks_per_block
     assert plan.context_ratio >= 1
