@@ -9,10 +9,8 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from scalesr.engine.figures import normalisation_of
 from scalesr.engine.inference import infer_cells
 from scalesr.engine.options import Options
-from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import prepare, subject_of
 from scalesr.engine.reading import read_cells
 from scalesr.engine.running import make_job
@@ -55,20 +53,8 @@ def lazy(
     if options.block is None:
         options = Options(**{**vars(options), "block": 1})
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
-    subject = subject_of(image, level=options.level)
-    prepared = prepare(subject, options)
-    normalisation = normalisation_of(
-        image,
-        prepared.spec,
-        prepared.mixing,
-        level=options.level,
-        how=options.normalise,
-        out_dtype=prepared.plan.out_dtype,
-        tell=lambda _: None,
-    )
-    bits = needed_fraction_bits(prepared.plan.out_dtype, normalisation.gain, normalisation.offset)
-    prepared = prepare(subject, options, fraction_bits=bits)
-    job = make_job(image, Location.parse("lazy.zarr"), prepared, options, normalisation)
+    prepared = prepare(subject_of(image, level=options.level), options)
+    job, _ = make_job(image, Location.parse("lazy.zarr"), prepared, options, normalisation=None, tell=lambda _: None)
     lattice = job.plan.lattice
     name = f"scalesr-{job.plan.digest[:16]}-{job.model.sha256[:8]}-{image.fingerprint()[:8]}"
     chunks = tuple(tuple(stop - start for start, stop in map(axis.owned, range(axis.blocks))) for axis in lattice.axes)

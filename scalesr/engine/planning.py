@@ -97,15 +97,13 @@ def mixing(subject: Subject, spec: ModelSpec) -> Mixing:
     return Mixing(channel=channel, spatial=tuple(names.index(name) for name in spec.axes))
 
 
-def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, fraction_bits: int | None = None) -> Plan:
+def make_plan(subject: Subject, spec: ModelSpec, options: Options) -> Plan:
     """Return the plan of a run.
 
     Parameters
     ----------
     subject, spec, options
         The image, the model and what the caller asks for.
-    fraction_bits
-        Resolution of the sums, where the normalisation asks for another than the data type's usual one.
 
     Raises
     ------
@@ -148,7 +146,7 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, fraction_b
         batch=options.batch or (8 if options.device.startswith("cuda") else 1),
         precision=options.precision,
         threads=options.threads,
-        fraction_bits=fraction_bits or (40 if dtype.kind == "f" else 24),
+        fraction_bits=40 if dtype.kind == "f" else 24,
         mixed=mixed,
     )
 

@@ -72,7 +72,7 @@ def subject_of(image: Image, *, level: int = 0) -> Subject:
     )
 
 
-def prepare(subject: Subject, options: Options, *, fraction_bits: int | None = None) -> Prepared:
+def prepare(subject: Subject, options: Options) -> Prepared:
     """Settle model, plan, workers and memory.
 
     Raises
@@ -97,10 +97,10 @@ def prepare(subject: Subject, options: Options, *, fraction_bits: int | None = N
             f"The model {spec.name!r} does not run in {options.precision}.",
             remedy=f"Use --precision {' or '.join(spec.precisions)}.",
         )
-    plan = make_plan(subject, spec, options, fraction_bits=fraction_bits)
+    plan = make_plan(subject, spec, options)
     if options.calibrate != "never":
         options = _calibrated(options, ref, plan, device)
-        plan = make_plan(subject, spec, options, fraction_bits=fraction_bits)
+        plan = make_plan(subject, spec, options)
     workers = spread(plan, options, device)
     return Prepared(
         ref=ref,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,27 +133,12 @@ def settle(
     tell: Callback,
 ) -> tuple[Job, Prepared]:
     """Check everything that can be checked, and create the output or find the run in it."""
-    subject = subject_of(image, level=options.level)
-    prepared = prepare(subject, options)
+    prepared = prepare(subject_of(image, level=options.level), options)
     check_memory(prepared, options)
     location = Location.parse(target, target_options)
     stored = _stored(location, image, options)
-    if stored is not None:
-        normalisation = Normalisation.from_json(stored.identity["normalisation"])
-    else:
-        normalisation = normalisation_of(
-            image,
-            prepared.spec,
-            prepared.mixing,
-            level=options.level,
-            how=options.normalise,
-            out_dtype=prepared.plan.out_dtype,
-            tell=tell,
-        )
-    bits = needed_fraction_bits(prepared.plan.out_dtype, normalisation.gain, normalisation.offset)
-    if bits != prepared.plan.fraction_bits:
-        prepared = prepare(subject, options, fraction_bits=bits)
-    job = make_job(image, location, prepared, options, normalisation)
+    kept = None if stored is None else Normalisation.from_json(stored.identity["normalisation"])
+    job, prepared = make_job(image, location, prepared, options, normalisation=kept, tell=tell)
     manifest = make_manifest(job, normalise=options.normalise)
     if stored is not None:
         check_manifest(stored, manifest)
@@ -208,12 +193,34 @@ class Tally:
 
 
 def make_job(
-    image: Image, location: Location, prepared: Prepared, options: Options, normalisation: Normalisation
-) -> Job:
-    """Return what the tasks of a run are told."""
+    image: Image,
+    location: Location,
+    prepared: Prepared,
+    options: Options,
+    *,
+    normalisation: Normalisation | None,
+    tell: Callback,
+) -> tuple[Job, Prepared]:
+    """Return what the tasks of a run are told, with the plan whose sums hold what the normalisation makes of the image.
+
+    The image's figures are read where no normalisation is given.
+    """
+    plan = prepared.plan
+    if normalisation is None:
+        normalisation = normalisation_of(
+            image,
+            prepared.spec,
+            prepared.mixing,
+            level=options.level,
+            how=options.normalise,
+            out_dtype=plan.out_dtype,
+            tell=tell,
+        )
+    bits = needed_fraction_bits(plan.out_dtype, normalisation.gain, normalisation.offset)
+    prepared = replace(prepared, plan=replace(plan, fraction_bits=bits))
     name = location.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome")
     layout = layout_of(image, prepared.plan, level=options.level, name=name)
-    return Job(
+    job = Job(
         source=image.url,
         source_options=tuple(sorted(image.storage_options.items())),
         level=options.level,
@@ -227,6 +234,7 @@ def make_job(
         on_bad_block=options.on_bad_block,
         on_nan=options.on_nan,
     )
+    return job, prepared
 
 
 def make_executor(prepared: Prepared, options: Options) -> Executor:
