@@ -1,0 +1,89 @@
+"""A running Dask cluster by its address, in processes of its own, and workers that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+import pytest
+from distributed import Client
+from engine.conftest import voxels
+
+import scalesr
+from scalesr.engine import BlockDone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.conftest import MakeImage
+    from numpy.typing import NDArray
+
+    from scalesr.engine import Event
+
+TILES: dict[str, Any] = {"cell": 16, "halo": 8, "blend": 5, "block": 2}
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Start a scheduler and two workers as their own processes; yields the address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = f"tcp://127.0.0.1:{port}"
+    commands: list[list[str]] = [
+        ["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"],
+        *[["worker", where, "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]] * 2,
+    ]
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "dask", *command], stderr=subprocess.DEVNULL, start_new_session=True)
+        for command in commands
+    ]
+    try:
+        with Client(where, timeout="60s", set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield where
+    finally:
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_a_cluster_gives_the_same_voxels(
+    make_image: MakeImage, speckle: NDArray[np.uint16], edsr: Path, tmp_path: Path, address: str
+) -> None:
+    image = make_image(speckle)
+    here = scalesr.run(image, tmp_path / "here.zarr", model=str(edsr), scheduler="serial", **TILES)
+    there = scalesr.run(image, tmp_path / "there.zarr", model=str(edsr), scheduler=address, **TILES)
+    np.testing.assert_array_equal(voxels(there.image), voxels(here.image))
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(
+    make_image: MakeImage, speckle: NDArray[np.uint16], edsr: Path, tmp_path: Path
+) -> None:
+    image = make_image(speckle)
+    here = scalesr.run(image, tmp_path / "here.zarr", model=str(edsr), scheduler="serial", **TILES)
+    killed: list[int] = []
+
+    def kill(event: Event) -> None:
+        if isinstance(event, BlockDone) and event.done == 8:
+            workers = [
+                child
+                for nanny in psutil.Process().children()
+                for child in [nanny, *nanny.children()]
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
+            workers[-1].kill()
+            killed.append(workers[-1].pid)
+
+    there = scalesr.run(
+        image, tmp_path / "there.zarr", model=str(edsr), scheduler="processes", workers=2, callbacks=[kill], **TILES
+    )
+    assert killed
+    np.testing.assert_array_equal(voxels(there.image), voxels(here.image))
