@@ -21,7 +21,7 @@ from scalesr.models.edsr import EDSR
 if TYPE_CHECKING:
     from scalesr.images import Image
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("BENCHMARK_RESULTS", Path(__file__).parent / "results"))
 
 
 def network(folder: Path) -> Path:

@@ -63,16 +63,17 @@ def bare_loop(pixels: NDArray[np.uint16], weights: Path, plan: Plan, *, side_by_
 PEER = """
 import sys, time, numpy as np, torch, zarr
 from monai.inferers import sliding_window_inference
-from scalesr.models import load, resolve
+from safetensors.torch import load_file
+from scalesr.models.edsr import EDSR
 source, target, weights, overlap = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
-model = load(resolve(weights, image_channels=None, image_axes="yx"))
-origin = torch.zeros((4, 2), dtype=torch.int64)
+network = EDSR(in_channels=1, out_channels=1, features=32, blocks=8, scale=2).eval()
+network.load_state_dict(load_file(weights))
 began = time.perf_counter()
 pixels = zarr.open_array(source + "/0", mode="r")[...]
 low, high = np.percentile(pixels, (0.1, 99.9))
 image = torch.from_numpy((pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low))[None, None]
 with torch.inference_mode():
-    result = sliding_window_inference(image, (512, 512), 4, lambda t: model.network(t), overlap=overlap)
+    result = sliding_window_inference(image, (512, 512), 4, network, overlap=overlap)
 values = (result[0, 0].numpy() * (high - low) + low).round().clip(0, 65535).astype(np.uint16)
 zarr.create_array(target, shape=values.shape, chunks=(512, 512), shards=(2048, 2048), dtype="uint16")[...] = values
 print("SECONDS", time.perf_counter() - began)

@@ -1,0 +1,44 @@
+"""Run every benchmark of this folder, one after the other: `python -m benchmarks` or `make benchmark`.
+
+They take hours at full size on two cores; `--quick` runs each at a size that takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+FULL = (
+    ("speed", "--size", "8192"),
+    ("memory", "identity", "1", "8", "32"),
+    ("memory", "edsr", "0.1", "1"),
+    ("window", "20000", "100000"),
+)
+QUICK = (
+    ("speed", "--size", "1024"),
+    ("memory", "identity", "0.2", "0.5"),
+    ("memory", "edsr", "0.01", "0.03"),
+    ("window", "1000", "2000"),
+)
+
+
+def main() -> None:
+    """Run them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peer-path", help="folder that `pip install --no-deps --target FOLDER monai` filled")
+    arguments = parser.parse_args()
+    for name, *rest in QUICK if arguments.quick else FULL:
+        peer = ["--peer-path", arguments.peer_path] if name == "speed" and arguments.peer_path else []
+        print(f"\n{name} {' '.join(rest)}", flush=True)
+        # Figures of the quick sizes are not for keeping.
+        kept = {"BENCHMARK_RESULTS": tempfile.gettempdir()} if arguments.quick else {}
+        command = [sys.executable, "-m", f"benchmarks.{name}", *rest, *peer]
+        subprocess.run(command, check=True, env=os.environ | kept)
+
+
+if __name__ == "__main__":
+    main()
