@@ -34,12 +34,17 @@ class RichProgress:
     ----------
     console
         Where to show it; standard error when not given.
+    title
+        What is run, shown before the name of each stage.
     clock
         Seconds that only grow.
     """
 
-    def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self, console: Console | None = None, *, title: str = "", clock: Callable[[], float] = perf_counter
+    ) -> None:
         self.console = console or Console(stderr=True)
+        self._title = title
         self._clock = clock
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
@@ -58,10 +63,11 @@ class RichProgress:
 
     def __enter__(self) -> Self:
         self._progress.start()
-        self._task = self._progress.add_task("preparing", total=None, rate="")
+        self._task = self._progress.add_task(self._title or "preparing", total=None, rate="")
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_preparing()
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
@@ -95,15 +101,19 @@ class RichProgress:
         return sum(pixels for _, pixels in rest) / seconds if seconds > 0 else 0.0
 
     def _start(self, name: str, total: int) -> None:
+        self._end_preparing()
+        description = f"{self._title}: {name}" if self._title else name
+        self._task = self._progress.add_task(description, total=total, rate="")
+        self._recent = deque([(self._clock(), 0.0)])
+
+    def _end_preparing(self) -> None:
         if self._task is not None and self._progress.tasks[-1].total is None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(name, total=total, rate="")
-        self._recent = deque([(self._clock(), 0.0)])
+            self._task = None
 
     def _advance(self, steps: int) -> None:
         if self._task is not None:
-            rate = self.rate()
-            self._progress.update(self._task, advance=steps, rate=f"{rate / 1e6:.3g} Mpx/s" if rate else "")
+            self._progress.update(self._task, advance=steps, rate=_pace(self.rate()))
 
     def _measure(self, report: BlockReport) -> None:
         if self._plan is None:
@@ -118,3 +128,9 @@ class RichProgress:
     def _say(self, text: str) -> None:
         if self.console.is_terminal:
             self._progress.console.print(text, highlight=False)
+
+
+def _pace(rate: float) -> str:
+    if rate <= 0:
+        return ""
+    return f"{rate / 1e6:.3g} Mpx/s" if rate >= 1e5 else f"{rate / 1e3:.3g} kpx/s"

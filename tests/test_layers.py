@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "scalesr"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("accessor", "log", "progress", "report"),
+    ("accessor", "demo", "log", "progress", "report"),
     ("scalesr",),
     ("analysis",),
     ("hyres", "msdsr", "rls"),

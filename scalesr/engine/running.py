@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from scalesr.tiling import Plan
 
 STAGE = "blocks"
+LOCAL = ("serial", "threads", "processes")
+"""Schedulers of this machine; anything else is an address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +109,22 @@ def run(
             callback(event)
 
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
-    job, prepared = settle(image, target, options, target_options=target_options, tell=tell)
+    job, prepared, fresh = settle(image, target, options, target_options=target_options, tell=tell)
+    # A scheduler that does not answer must not leave an output behind that was only begun.
+    executor = make_executor(prepared, options)
     tally = Tally()
-    _work(job, prepared, options, tally=tally, tell=tell)
+    how: Literal["finished", "stopped"] = "stopped"
+    try:
+        create_image(
+            job.target, job.output.layout, mode=options.mode, storage_options=dict(job.output.storage_options) or None
+        )
+        if fresh is not None:
+            start_ledger(job.output.files(), fresh)
+        _work(job, prepared, executor, local=options.scheduler in LOCAL, tally=tally, tell=tell)
+        how = "finished"
+    finally:
+        executor.close(how=how)
+        give_back_memory()
     seconds = perf_counter() - began
     tell(RunFinished(seconds=seconds, blocks=tally.blocks, bad_chunks=len(tally.bad_chunks)))
     return Result(
@@ -131,8 +146,14 @@ def settle(
     *,
     target_options: Mapping[str, Any] | None,
     tell: Callback,
-) -> tuple[Job, Prepared]:
-    """Check everything that can be checked, and create the output or find the run in it."""
+) -> tuple[Job, Prepared, Manifest | None]:
+    """Check everything that can be checked before anything is written.
+
+    Returns
+    -------
+    tuple
+        The job, what it was made of, and the manifest of a run that begins; None where one is resumed.
+    """
     prepared = prepare(subject_of(image, level=options.level), options)
     check_memory(prepared, options)
     location = Location.parse(target, target_options)
@@ -142,21 +163,16 @@ def settle(
     manifest = make_manifest(job, normalise=options.normalise)
     if stored is not None:
         check_manifest(stored, manifest)
-    create_image(location.url, job.output.layout, mode=options.mode, storage_options=location.options or None)
-    if stored is None:
-        _start(job, manifest)
-    return job, prepared
+    return job, prepared, manifest if stored is None else None
 
 
-def _work(job: Job, prepared: Prepared, options: Options, *, tally: Tally, tell: Callback) -> None:
+def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tally: Tally, tell: Callback) -> None:
     """Run the blocks that are not done, finish the pyramid, publish."""
     done, gone = _survey(job)
-    executor = make_executor(prepared, options)
-    how: Literal["finished", "stopped"] = "stopped"
     try:
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
-        size = prepared.workers.in_flight if _is_local(options) else 2 * executor.slots + 2
+        size = prepared.workers.in_flight if local else 2 * executor.slots + 2
         for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
             tally.add(report)
         at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
@@ -164,15 +180,11 @@ def _work(job: Job, prepared: Prepared, options: Options, *, tally: Tally, tell:
             finish_levels(job.output, executor, first=at_end[0], size=size, tell=tell)
         job.output.publish()
         _clear_strips(job)
-        how = "finished"
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
             remedy="Run the same command with --resume to go on.",
         ) from None
-    finally:
-        executor.close(how=how)
-        give_back_memory()
 
 
 class Tally:
@@ -247,7 +259,7 @@ def make_executor(prepared: Prepared, options: Options) -> Executor:
     """
     if options.scheduler == "serial":
         return SerialExecutor()
-    if options.scheduler in ("threads", "processes"):
+    if options.scheduler in LOCAL:
         workers = prepared.workers
         return DaskExecutor.local(
             kind="threads" if options.scheduler == "threads" else "processes",
@@ -255,10 +267,6 @@ def make_executor(prepared: Prepared, options: Options) -> Executor:
             slots=workers.slots,
         )
     return DaskExecutor.connect(options.scheduler, device=prepared.device)
-
-
-def _is_local(options: Options) -> bool:
-    return options.scheduler in ("serial", "threads", "processes")
 
 
 def check_target(
@@ -305,11 +313,6 @@ def _exists(location: Location) -> bool:
         return location.path.is_file() or (location.path.is_dir() and any(location.path.iterdir()))
     files = Files(location.url, location.options)
     return any(files.get(key) is not None for key in ("zarr.json", ".zgroup"))
-
-
-def _start(job: Job, manifest: Manifest) -> None:
-    """Begin the ledger, in a Zarr group of its own, so that readers find nothing strange in the output."""
-    start_ledger(job.output.files(), manifest)
 
 
 def _survey(job: Job) -> tuple[bytearray, set[int]]:

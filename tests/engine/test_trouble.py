@@ -237,6 +237,7 @@ def test_a_finished_run_can_be_resumed_for_nothing(
         ({"device": "tpu"}, PlanError, "tpu"),
         ({"workers": -1, "scheduler": "threads"}, PlanError, "workers"),
         ({"scheduler": "nowhere://x"}, PlanError, "nowhere"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, PlanError, "No Dask scheduler"),
         ({"precision": "fp16"}, PlanError, "fp16"),
     ],
 )
@@ -252,6 +253,7 @@ def test_options_that_cannot_work(
     with pytest.raises(error, match=words) as caught:
         scalesr.run(image, tmp_path / "out.zarr", **SMALL | options)
     assert caught.value.remedy
+    assert not (tmp_path / "out.zarr").exists()
 
 
 def test_an_output_that_exists_is_kept(make_image: MakeImage, speckle: NDArray[Any], tmp_path: Path) -> None:

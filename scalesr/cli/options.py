@@ -1,0 +1,235 @@
+"""The options that commands share: their help, and how they become the options of the engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from scalesr.cli.values import OptionError, parse_bytes, parse_normalise, parse_scale, parse_sizes
+
+if TYPE_CHECKING:
+    from scalesr.cli.failing import Style
+    from scalesr.engine import Options
+
+Source = Annotated[
+    str, typer.Argument(metavar="IN", help="An OME-Zarr image: a folder, or an address such as s3://...")
+]
+Series = Annotated[
+    int | None, typer.Option(metavar="N", help="Which image of a file that holds several.", show_default="the first")
+]
+Level = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Which level of the image's pyramid to process; 0 is the finest.")
+]
+
+_MODEL = "Model"
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE|FUNCTION",
+        help="A name that `scalesr models` lists, a .safetensors file, or package.module:function.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        metavar="S[,S...]",
+        help="Output pixels for each input pixel: 4, 1.5, or one for each axis such as 48/13,1,1.",
+        show_default="the model's own",
+        rich_help_panel=_MODEL,
+    ),
+]
+ModelAxes = Annotated[
+    Literal["yx", "zyx"] | None,
+    typer.Option(
+        help="Work on each plane by itself (yx), or on the volume (zyx).",
+        show_default="the model's own, else yx",
+        rich_help_panel=_MODEL,
+    ),
+]
+Strategy = Annotated[
+    Literal["auto", "single", "triples"],
+    typer.Option(
+        help="How channels go through the model: each alone, or three neighbours at a time.", rich_help_panel=_MODEL
+    ),
+]
+Trust = Annotated[
+    Literal["safe", "pickle"],
+    typer.Option(help="pickle: read weights that can run code while they load.", rich_help_panel=_MODEL),
+]
+OutDtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        help="Number format of the output: uint8, uint16, float32, ...",
+        show_default="that of the input",
+        rich_help_panel=_MODEL,
+    ),
+]
+
+_TILES = "Tiles (in pixels of the input)"
+Cell = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N...]",
+        help="Pixels that one tile answers for.",
+        show_default="from image and model",
+        rich_help_panel=_TILES,
+    ),
+]
+Halo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N...]",
+        help="Pixels of context around a cell.",
+        show_default="as far as the model sees",
+        rich_help_panel=_TILES,
+    ),
+]
+Blend = Annotated[
+    str,
+    typer.Option(
+        metavar="N[,N...]",
+        help="Fade neighbouring tiles into each other over twice so many pixels. 0 is exact where the halo suffices.",
+        rich_help_panel=_TILES,
+    ),
+]
+Block = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N...]",
+        help="Tiles along each edge of a block, which is what is scheduled and resumed.",
+        show_default="some 16 MB of output",
+        rich_help_panel=_TILES,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N...]",
+        help="Tiles along each edge of an output file.",
+        show_default="as --block",
+        rich_help_panel=_TILES,
+    ),
+]
+
+_SPEED = "Speed and memory"
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Tiles that go through the network at once.",
+        show_default="1 on the CPU, 8 on a GPU",
+        rich_help_panel=_SPEED,
+    ),
+]
+Calibrate = Annotated[
+    Literal["never", "once", "again"],
+    typer.Option(
+        help="Measure which cell and batch are fastest here, and use them where none are given. Another cell or batch "
+        "changes the last bits of the result.",
+        rich_help_panel=_SPEED,
+    ),
+]
+Precision = Annotated[
+    Literal["fp32", "bf16", "fp16"],
+    typer.Option(help="Number format inside the network; 16 bits are faster on a GPU.", rich_help_panel=_SPEED),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Where the network runs: cpu, cuda, cuda:1; auto is a GPU if any.", rich_help_panel=_SPEED
+    ),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Threads inside one tile's computation; more --workers are faster.",
+        rich_help_panel=_SPEED,
+    ),
+]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|ADDRESS",
+        help="Who does the work: serial, threads, processes, or the address of a Dask scheduler: tcp://host:8786.",
+        rich_help_panel=_SPEED,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Threads or processes at work.",
+        show_default="one for each core",
+        rich_help_panel=_SPEED,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that the run may use, such as 8GB; a run that needs more is refused.",
+        show_default="nine tenths of what is free",
+        rich_help_panel=_SPEED,
+    ),
+]
+
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Write one JSON document instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Say nothing unless something is wrong.")]
+Traceback = Annotated[
+    bool, typer.Option("--traceback", metavar="", help="On an error, show where in the code it arose.")
+]
+
+
+def told(json: bool) -> Style:  # noqa: FBT001 what the command line knows is a flag
+    """Return how a command tells its result."""
+    return "json" if json else "text"
+
+
+def engine_options(
+    *,
+    scale: str | None,
+    cell: str | None,
+    halo: str | None,
+    blend: str,
+    block: str | None,
+    shard: str | None,
+    memory: str | None,
+    normalise: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    **others: Any,
+) -> Options:
+    """Return the options of the engine for the texts of a command line.
+
+    Raises
+    ------
+    OptionError
+        A text cannot be understood, or --resume and --overwrite are given together.
+    """
+    if resume and overwrite:
+        raise OptionError(
+            "--resume goes on with an output, --overwrite removes it.", remedy="Give one of them, or neither."
+        )
+    given: dict[str, Any] = {
+        "scale": parse_scale(scale),
+        "cell": parse_sizes(cell, "--cell"),
+        "halo": parse_sizes(halo, "--halo"),
+        "blend": parse_sizes(blend, "--blend"),
+        "block": parse_sizes(block, "--block"),
+        "shard": parse_sizes(shard, "--shard"),
+        "memory": parse_bytes(memory, "--memory"),
+        "normalise": parse_normalise(normalise),
+        "mode": "resume" if resume else "overwrite" if overwrite else "create",
+    }
+    from scalesr.engine import Options  # noqa: PLC0415 torch takes seconds, and a mistyped option needs none of it
+
+    return Options(**given, **others)

@@ -1,0 +1,224 @@
+"""``scalesr plan``: what a run would do and what memory it would need, before anything is read or written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.cli.failing import reporting, tell_error
+from scalesr.cli.options import engine_options, told
+from scalesr.cli.output import print_heading, print_json, print_lines, screen
+from scalesr.cli.values import OptionError, parse_shape
+from scalesr.errors import PlanError
+
+if TYPE_CHECKING:
+    from scalesr.cli.output import Lines
+    from scalesr.engine import Demand, Options, Prepared
+    from scalesr.engine.planning import Subject
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+What would a run on this image do, and does it fit into 4 GB?
+
+  [cyan]scalesr plan stack.ome.zarr --model default --memory 4GB[/cyan]
+
+A volume of one petabyte that does not exist yet:
+
+  [cyan]scalesr plan --shape 32768,131072,131072 --axes zyx --dtype uint16 --model default[/cyan]
+"""
+_ABSENT = "An image that does not exist yet"
+
+
+def plan(
+    source: Annotated[
+        str | None, typer.Argument(metavar="IN", help="An OME-Zarr image; or describe one with --shape.")
+    ] = None,
+    *,
+    shape: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Pixels along each axis, such as 512,4096,4096.", rich_help_panel=_ABSENT),
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LETTERS",
+            help="One letter for each axis, of t, c, z, y, x.",
+            rich_help_panel=_ABSENT,
+            show_default="the last of tczyx",
+        ),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(metavar="TYPE", help="Number format: uint8, uint16, float32, ...", rich_help_panel=_ABSENT)
+    ] = "uint16",
+    series: given.Series = None,
+    level: given.Level = 0,
+    model: given.Model = "default",
+    scale: given.Scale = None,
+    model_axes: given.ModelAxes = None,
+    strategy: given.Strategy = "auto",
+    trust: given.Trust = "safe",
+    out_dtype: given.OutDtype = None,
+    cell: given.Cell = None,
+    halo: given.Halo = None,
+    blend: given.Blend = "0",
+    block: given.Block = None,
+    shard: given.Shard = None,
+    batch: given.Batch = None,
+    calibrate: given.Calibrate = "never",
+    precision: given.Precision = "fp32",
+    device: given.Device = "auto",
+    threads: given.Threads = 1,
+    scheduler: given.Scheduler = "threads",
+    workers: given.Workers = None,
+    memory: given.Memory = None,
+    json: given.Json = False,
+    traceback: given.Traceback = False,
+) -> None:
+    """Say what a run would do and what memory it would need. Nothing is computed or written."""
+    with reporting(style=told(json), stack="shown" if traceback else "hidden"):
+        with screen("err").status("planning"):
+            options = engine_options(
+                scale=scale,
+                cell=cell,
+                halo=halo,
+                blend=blend,
+                block=block,
+                shard=shard,
+                memory=memory,
+                model=model,
+                axes=model_axes,
+                strategy=strategy,
+                trust=trust,
+                out_dtype=out_dtype,
+                level=level,
+                batch=batch,
+                calibrate=calibrate,
+                precision=precision,
+                device=device,
+                threads=threads,
+                scheduler=scheduler,
+                workers=workers,
+            )
+            subject = _subject(source, shape=shape, axes=axes, dtype=dtype, series=series, level=level)
+            from scalesr.engine import prepare  # noqa: PLC0415 torch takes seconds
+
+            prepared = prepare(subject, options)
+        refusal = refused(prepared, options)
+        if json:
+            print_json(document(prepared, refusal))
+        else:
+            show(prepared)
+            if refusal is not None:
+                tell_error(refusal, style="text")
+        # What is free here and now is no limit for a run elsewhere or later; what was asked for is.
+        if refusal is not None and memory is not None:
+            raise typer.Exit(refusal.exit_code)
+
+
+def _subject(
+    source: str | None, *, shape: str | None, axes: str | None, dtype: str, series: int | None, level: int
+) -> Subject:
+    if (source is None) == (shape is None):
+        raise OptionError(
+            "A plan needs an image, or the shape of one; not both and not neither.",
+            remedy="Give IN, or --shape with --axes and --dtype.",
+        )
+    from scalesr.engine import empty_subject, subject_of  # noqa: PLC0415 torch takes seconds
+
+    if shape is None:
+        from scalesr.images import open_image  # noqa: PLC0415 planning of a shape touches no storage
+
+        return subject_of(open_image(source or "", series=series), level=level)
+    sizes = parse_shape(shape)
+    letters = axes or "tczyx"[-len(sizes) :]
+    unknown = sorted(set(letters) - set("tczyx"))
+    if unknown or len(set(letters)) != len(letters):
+        raise OptionError(f"--axes {letters!r} does not name axes.", remedy="Give letters of t, c, z, y, x, each once.")
+    if dtype not in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"):
+        raise OptionError(
+            f"--dtype {dtype!r} is not a number format.", remedy="Give one such as uint8, uint16, float32."
+        )
+    return empty_subject(sizes, letters, dtype)
+
+
+def refused(prepared: Prepared, options: Options) -> PlanError | None:
+    """Return why a run would be refused for its memory, if it would."""
+    from scalesr.engine import check_memory  # noqa: PLC0415 torch takes seconds
+
+    try:
+        check_memory(prepared, options)
+    except PlanError as error:
+        return error
+    return None
+
+
+def show(prepared: Prepared) -> None:
+    """Write a plan for people."""
+    from scalesr.tiling import describe  # noqa: PLC0415
+
+    spec = prepared.spec
+    field = "without bound" if spec.receptive is None else " x ".join(str(2 * reach + 1) for reach in spec.receptive)
+    print_heading("What will be done")
+    print_lines(
+        [
+            ("model", f"{spec.name}: mixes {spec.axes}, sees {field} px around a pixel"),
+            ("device", prepared.device),
+            *describe(prepared.plan),
+        ]
+    )
+    print_heading("What memory it needs")
+    print_lines(memory_lines(prepared.demand))
+
+
+def memory_lines(demand: Demand) -> Lines:
+    """Return the memory of a run and what it is made of."""
+    from scalesr.tiling import human_bytes  # noqa: PLC0415
+
+    lines = []
+    for name, total, terms in (
+        ("memory", demand.host_bytes, demand.host),
+        ("GPU memory", demand.device_bytes, demand.device),
+    ):
+        if terms:
+            lines.append((name, f"{human_bytes(total)} at most, allocator's slack included"))
+            lines += [
+                (f"  {term.name}", f"{human_bytes(term.total)} = {term.count} x {human_bytes(term.each)}")
+                for term in terms
+            ]
+    return lines
+
+
+def document(prepared: Prepared, refusal: PlanError | None) -> dict[str, Any]:
+    """Return a plan as what JSON can hold."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    found, demand = prepared.plan, prepared.demand
+    values: dict[str, Any] = {
+        "model": {"name": prepared.spec.name, "source": prepared.ref.source, "sha256": prepared.ref.sha256},
+        "device": prepared.device,
+        "input": {"shape": found.lattice.shape, "dtype": found.in_dtype},
+        "output": {"shape": found.lattice.out_shape, "dtype": found.out_dtype, "levels": len(found.levels)},
+        "tiles": found.tiles,
+        "tiles_computed_over_needed": found.tiles / found.lattice.tiles,
+        "context_ratio": found.context_ratio,
+        "blocks": found.blocks,
+        "tasks": found.tasks,
+        "bytes_read": found.bytes_read,
+        "requests_read": found.requests_read,
+        "bytes_written": found.bytes_written,
+        "requests_written": found.requests_written,
+        "memory": {
+            "host_bytes": demand.host_bytes,
+            "device_bytes": demand.device_bytes,
+            "host": [asdict(term) for term in demand.host],
+            "device": [asdict(term) for term in demand.device],
+        },
+        "fits": refusal is None,
+        "plan": found.to_json(),
+    }
+    if refusal is not None:
+        values |= {"error": refusal.problem, "remedy": refusal.remedy}
+    return values

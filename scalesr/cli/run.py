@@ -1,0 +1,228 @@
+"""``scalesr run``: an image in, a super-resolved or restored image out."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.cli.failing import FILLED, reporting
+from scalesr.cli.options import engine_options, told
+from scalesr.cli.output import note, print_json, print_lines, screen
+
+if TYPE_CHECKING:
+    from scalesr.cli.output import Lines
+    from scalesr.engine import Callback, Result
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+Enlarge an image with the default network, then go on after an interruption:
+
+  [cyan]scalesr run cells.ome.zarr cells-x4.ome.zarr[/cyan]
+  [cyan]scalesr run cells.ome.zarr cells-x4.ome.zarr --resume[/cyan]
+
+Interpolate a volume to isotropic voxels:
+
+  [cyan]scalesr run stack.ome.zarr even.ome.zarr --model cubic --model-axes zyx --scale 4,1,1[/cyan]
+
+A published network from a file, tiles faded into each other, at most 8 GB of memory:
+
+  [cyan]scalesr run in.ome.zarr out.ome.zarr --model RealESRGAN_x4.safetensors --halo 32 --blend 8 --memory 8GB[/cyan]
+
+[bold]Exit codes[/bold]
+
+  0 done             9 done, but some of the input could not be read and was filled
+  1 not foreseen     2 options     3 input     4 output     5 model
+  6 plan or memory   7 the output of another run     8 storage     130 Ctrl-C
+"""
+_OUTPUT = "Output"
+_TROUBLE = "If something is wrong with the input"
+_SHOWN = 5
+
+
+def run(
+    source: given.Source,
+    target: Annotated[str, typer.Argument(metavar="OUT", help="Where the new OME-Zarr image goes.")],
+    *,
+    series: given.Series = None,
+    level: given.Level = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", metavar="", help="Go on with a run that stopped.", rich_help_panel=_OUTPUT)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace an image that is there.", rich_help_panel=_OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", metavar="", help="Check everything, show the plan, write nothing.", rich_help_panel=_OUTPUT
+        ),
+    ] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Append what happens to a file, a line of JSON each.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    quiet: given.Quiet = False,
+    model: given.Model = "default",
+    scale: given.Scale = None,
+    model_axes: given.ModelAxes = None,
+    strategy: given.Strategy = "auto",
+    trust: given.Trust = "safe",
+    normalise: Annotated[
+        str,
+        typer.Option(
+            metavar="WAY|LOW,HIGH",
+            help="Which intensities become 0 and 1 for the network: percentile (0.1 and 99.9 of each channel), dtype "
+            "(the range of the number format), none, or two values; auto chooses by image and model.",
+            rich_help_panel="Model",
+        ),
+    ] = "auto",
+    out_dtype: given.OutDtype = None,
+    cell: given.Cell = None,
+    halo: given.Halo = None,
+    blend: given.Blend = "0",
+    block: given.Block = None,
+    shard: given.Shard = None,
+    batch: given.Batch = None,
+    calibrate: given.Calibrate = "never",
+    precision: given.Precision = "fp32",
+    device: given.Device = "auto",
+    threads: given.Threads = 1,
+    scheduler: given.Scheduler = "threads",
+    workers: given.Workers = None,
+    memory: given.Memory = None,
+    on_bad_block: Annotated[
+        Literal["stop", "fill"],
+        typer.Option(help="When a chunk of the image cannot be decoded.", rich_help_panel=_TROUBLE),
+    ] = "stop",
+    on_nan: Annotated[
+        Literal["stop", "fill"],
+        typer.Option(help="When the image holds NaN or infinity.", rich_help_panel=_TROUBLE),
+    ] = "stop",
+    json: given.Json = False,
+    traceback: given.Traceback = False,
+) -> None:
+    """Super-resolve or restore an image of any size. Memory does not grow with the image."""
+    with reporting(style=told(json), stack="shown" if traceback else "hidden"):
+        with screen("err").status("starting"):
+            options = engine_options(
+                scale=scale,
+                cell=cell,
+                halo=halo,
+                blend=blend,
+                block=block,
+                shard=shard,
+                memory=memory,
+                normalise=normalise,
+                resume=resume,
+                overwrite=overwrite,
+                model=model,
+                axes=model_axes,
+                strategy=strategy,
+                trust=trust,
+                out_dtype=out_dtype,
+                level=level,
+                batch=batch,
+                calibrate=calibrate,
+                precision=precision,
+                device=device,
+                threads=threads,
+                scheduler=scheduler,
+                workers=workers,
+                on_bad_block=on_bad_block,
+                on_nan=on_nan,
+            )
+            # Late: torch takes seconds, and help texts and mistyped options need none of it.
+            from scalesr.cli.plan import document, show  # noqa: PLC0415
+            from scalesr.engine import check_memory, check_target, prepare, subject_of  # noqa: PLC0415
+            from scalesr.engine import run as run_engine  # noqa: PLC0415
+            from scalesr.images import open_image  # noqa: PLC0415
+
+            image = open_image(source, series=series)
+        if dry_run:
+            prepared = prepare(subject_of(image, level=level), options)
+            check_memory(prepared, options)
+            check_target(image, target, options=options)
+            if json:
+                print_json(document(prepared, None) | {"dry_run": True})
+            elif not quiet:
+                show(prepared)
+                note("Dry run: nothing was written.")
+            return
+        with ExitStack() as stack:
+            result = run_engine(
+                image, target, options=options, callbacks=_callbacks(stack, log=log, shown=not quiet and not json)
+            )
+        if json:
+            print_json(result_document(result, source=image.url))
+        elif not quiet:
+            print_lines(result_lines(result))
+        if result.bad_chunks:
+            if not json:
+                note(_filled(result))
+            raise typer.Exit(FILLED)
+
+
+def _callbacks(stack: ExitStack, *, log: str | None, shown: bool) -> list[Callback]:
+    from scalesr.log import JsonLog  # noqa: PLC0415 torch takes seconds
+    from scalesr.progress import RichProgress  # noqa: PLC0415
+
+    callbacks: list[Callback] = []
+    if log is not None:
+        callbacks.append(stack.enter_context(JsonLog(log)))
+    if shown:
+        callbacks.append(stack.enter_context(RichProgress(screen("err"))))
+    return callbacks
+
+
+def _filled(result: Result) -> str:
+    names = ", ".join(result.bad_chunks[:_SHOWN])
+    more = f" and {len(result.bad_chunks) - _SHOWN} more" if len(result.bad_chunks) > _SHOWN else ""
+    count = len(result.bad_chunks)
+    return f"Finished, but {count} chunks of the input could not be decoded and were filled: {names}{more}."
+
+
+def result_lines(result: Result) -> Lines:
+    """Return what a run did, for people."""
+    plan = result.plan
+    shape = ", ".join(
+        f"{axis.name} {size:,}" for axis, size in zip(plan.lattice.axes, plan.lattice.out_shape, strict=True)
+    )
+    lines = [
+        ("written", result.image.url),
+        ("image", f"{shape}; {plan.out_dtype}; {len(plan.levels)} levels"),
+        ("time", f"{result.seconds:.1f} s for {result.blocks:,} of {plan.blocks:,} blocks"),
+        ("normalised", result.normalisation.origin),
+    ]
+    if result.clipped:
+        lines.append(("clipped", f"{result.clipped:,} voxels did not fit into {plan.out_dtype}"))
+    if result.not_finite:
+        lines.append(("replaced", f"{result.not_finite:,} voxels of the input were NaN or infinite"))
+    return lines
+
+
+def result_document(result: Result, *, source: str) -> dict[str, Any]:
+    """Return what a run did, as what JSON can hold."""
+    plan = result.plan
+    return {
+        "input": source,
+        "output": result.image.url,
+        "shape": plan.lattice.out_shape,
+        "dtype": plan.out_dtype,
+        "levels": len(plan.levels),
+        "seconds": result.seconds,
+        "blocks": plan.blocks,
+        "blocks_computed": result.blocks,
+        "tiles": plan.tiles,
+        "normalisation": result.normalisation.to_json(),
+        "clipped": result.clipped,
+        "not_finite": result.not_finite,
+        "bad_chunks": result.bad_chunks,
+        "plan": plan.to_json(),
+        "exit_code": FILLED if result.bad_chunks else 0,
+    }

@@ -1,0 +1,110 @@
+"""What people type, as values: sizes, scales, bytes, shapes. Texts are read once, here, at the edge."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from scalesr.errors import ScalesrError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scalesr.engine.options import Normalise
+
+_PREFIXES = ("", "k", "m", "g", "t", "p")
+_BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(?:([kmgtp])(i?))?b", re.IGNORECASE)
+
+
+class OptionError(ScalesrError):
+    """An option's text cannot be understood, or two options contradict each other."""
+
+    exit_code = 2
+
+
+def parse_bytes(text: str | None, option: str) -> int | None:
+    """Return a number of bytes: ``8GB`` is decimal, ``8GiB`` binary."""
+    if text is None:
+        return None
+    found = _BYTES.fullmatch(text.strip())
+    if found is None:
+        raise OptionError(f"{option} {text!r} is not an amount of memory.", remedy="Give one such as 8GB or 512MiB.")
+    number, prefix, binary = found.groups()
+    power = _PREFIXES.index((prefix or "").lower())
+    count = int(float(number) * (1024 if binary else 1000) ** power)
+    if count < 1:
+        raise OptionError(f"{option} {text!r} is no memory at all.", remedy="Give an amount such as 8GB.")
+    return count
+
+
+def parse_sizes(text: str | None, option: str) -> int | tuple[int, ...] | None:
+    """Return one size, or one for each axis: ``64`` or ``16,64,64``."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise OptionError(
+            f"{option} {text!r} is not a size.",
+            remedy="Give a whole number, or one for each axis that the model works along: 64 or 16,64,64.",
+        )
+    sizes = tuple(int(part) for part in parts)
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Return the shape of an image: ``32768,131072,131072``."""
+    sizes = parse_sizes(text, "--shape")
+    return sizes if isinstance(sizes, tuple) else (sizes or 0,)
+
+
+def parse_scale(text: str | None) -> str | tuple[str, ...] | None:
+    """Return one factor, or one for each axis: ``4``, ``1.5``, ``48/13,1,1``."""
+    if text is None:
+        return None
+    parts = tuple(part.strip() for part in text.split(","))
+    for part in parts:
+        try:
+            positive = Fraction(part) > 0
+        except (ValueError, ZeroDivisionError):
+            positive = False
+        if not positive:
+            raise OptionError(
+                f"--scale {text!r} is not a scale.",
+                remedy="Give a positive number or fraction, or one for each axis: 4, 1.5 or 48/13,1,1.",
+            )
+    return parts[0] if len(parts) == 1 else parts
+
+
+def parse_normalise(text: str) -> Normalise:
+    """Return a way to normalise: ``auto``, ``percentile``, ``dtype``, ``none``, or two values such as ``0,4095``."""
+    match text:
+        case "auto" | "percentile" | "dtype" | "none":
+            return text
+        case _:
+            pass
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high < float("inf"):
+        raise OptionError(
+            f"--normalise {text!r} is not a way to normalise.",
+            remedy="Give auto, percentile, dtype, none, or the values that become 0 and 1, such as 0,4095.",
+        )
+    return low, high
+
+
+def parse_pixel_size(text: str | None) -> float | Mapping[str, float] | None:
+    """Return one size for all spatial axes, or one by axis: ``0.325`` or ``z=2,y=0.325,x=0.325``."""
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): float(size) for name, size in pairs}
+    except ValueError as error:
+        raise OptionError(
+            f"--pixel-size {text!r} is not a size.", remedy="Give a number, or one for each axis: z=2,y=0.325,x=0.325."
+        ) from error

@@ -1,0 +1,8 @@
+"""The demonstration: samples with a known truth, degraded, restored by the engine, measured and drawn."""
+
+from __future__ import annotations
+
+from scalesr.demo.running import Outcome, Score, run_demo
+from scalesr.demo.samples import Sample, make_samples
+
+__all__ = ["Outcome", "Sample", "Score", "make_samples", "run_demo"]
