@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scalesr.models import Model, ModelRef, Precision
 
 TILES = {
-    "cpu": {2: (256,), 3: (32, 48, 64, 96)},
+    "cpu": {2: (128, 192, 256, 384, 512), 3: (32, 48, 64, 96)},
     "cuda": {2: (256, 512, 1024), 3: (64, 96, 128, 192)},
 }
 """Edges that are tried, by kind of device and number of axes that the model mixes."""
