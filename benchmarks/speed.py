@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--cell", type=int, default=None)
     parser.add_argument("--peer-path", default=None)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--side-by-side", type=int, nargs="+", default=[1, os.cpu_count() or 1])
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"size": arguments.size, "runs": []}
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
@@ -102,21 +103,20 @@ def main() -> None:
         weights = network(folder)
         image = make_image(folder / "in.zarr", (arguments.size, arguments.size))
         pixels = np.asarray(image.array()[...])
-        cores = os.cpu_count() or 1
         for _ in range(arguments.repeats):
             with Clock() as ours:
                 result = scalesr.run(
                     image, folder / "out.zarr", model=str(weights), cell=arguments.cell, mode="overwrite"
                 )
             run: dict[str, Any] = {"scalesr": ours.wall, "scalesr cpu": ours.cpu, "scalesr peak": ours.peak}
-            for side_by_side in (1, cores):
+            for side_by_side in arguments.side_by_side:
                 with Clock() as loop:
                     expected = bare_loop(pixels, weights, result.plan, side_by_side=side_by_side)
                 run[f"bare loop, {side_by_side} side by side"] = loop.wall
                 run[f"bare loop cpu, {side_by_side} side by side"] = loop.cpu
                 found = np.asarray(result.image.array()[...])
                 run["largest difference"] = int(np.abs(found.astype(np.int64) - expected).max())
-            best = min(run[f"bare loop, {n} side by side"] for n in (1, cores))
+            best = min(run[f"bare loop, {n} side by side"] for n in arguments.side_by_side)
             run["over the bare loop"] = ours.wall / best
             if arguments.peer_path:
                 seconds = peer(image.url, folder, weights, overlap=0.25, path=arguments.peer_path)
