@@ -26,7 +26,9 @@ if [[ ! -x $venv/bin/python ]]; then
 fi
 pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
 
-if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+installed() { "$venv/bin/python" -c "from importlib.metadata import version; print(version('$1').split('+')[0])" 2>/dev/null; }
+
+if ! installed torch >/dev/null; then
   # On Linux the plain wheel may drag in gigabytes of CUDA. Ask pip what it would install before it does.
   plan=$("$venv/bin/python" -m pip install --quiet --dry-run --report - "torch==$torch_version" 2>/dev/null || true)
   if [[ ${gpu:-0} == 0 && $plan == *'"nvidia-'* ]]; then
@@ -39,11 +41,10 @@ if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
   fi
 fi
 # Whatever torch is there stays: another package must not replace the build that was chosen for this machine.
-"$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__.split("+")[0])' >"$venv/constraints.txt"
+echo "torch==$(installed torch)" >"$venv/constraints.txt"
 echo "Installing scalesr[$extras]"
-"${pip[@]}" --constraint "$venv/constraints.txt" --editable ".[$extras]"
-# Without its dependency torchvision, whose published wheels fit only the CUDA build of torch; scalesr.models.spandrel
-# does without it.
+"${pip[@]}" --constraint "$venv/constraints.txt" --editable ".[$extras]" 'einops>=0.7'
+# Last, and without its dependency torchvision, whose published wheels fit only the CUDA build of torch;
+# scalesr.models.spandrel does without it.
 "${pip[@]}" --no-deps "spandrel==$spandrel_version"
-"${pip[@]}" --constraint "$venv/constraints.txt" 'einops>=0.7'
 echo "$wanted" >"$stamp"
