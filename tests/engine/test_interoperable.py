@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,10 @@ import pytest
 import zarr
 from engine.conftest import voxels
 from fsspec.implementations.memory import MemoryFileSystem
+from jsonschema import Draft202012Validator
 from ome_zarr_models.v05 import Image as ValidImage
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 import scalesr
 
@@ -87,3 +92,26 @@ def test_plans_name_what_a_volume_needs(make_image: MakeImage, tmp_path: Path) -
     assert result.image.shape == (48, 30, 31)
     assert result.image.pixel_sizes == (0.5 * 13 / 48, 0.5, 0.5)
     assert result.image.levels[0].translation[0] == pytest.approx(3.0 - 0.25 + 0.25 * 13 / 48)
+
+
+def schema_validator(version: str, name: str) -> Draft202012Validator:
+    """Return the validator of a published NGFF schema; ngff-zarr carries the files, references stay among them."""
+    folder = Path(str(distribution("ngff-zarr").locate_file(f"ngff_zarr/spec/{version}/schemas")))
+    documents = [json.loads(path.read_text()) for path in folder.glob("*.schema")]
+    registry: Registry[Any] = Registry().with_resources(
+        (document["$id"], DRAFT202012.create_resource(document)) for document in documents
+    )
+    wanted = json.loads((folder / f"{name}.schema").read_text())
+    return Draft202012Validator(wanted, registry=registry)
+
+
+@pytest.mark.parametrize("strictness", ["image", "strict_image"])
+def test_output_follows_the_published_schema(
+    make_image: MakeImage, speckle: NDArray[np.uint16], tmp_path: Path, strictness: str
+) -> None:
+    scalesr.run(make_image(speckle), tmp_path / "out.zarr", model="cubic", scale=2, cell=64, scheduler="serial")
+    attributes = json.loads((tmp_path / "out.zarr" / "zarr.json").read_text())["attributes"]
+    validator = schema_validator("0.5", strictness)
+    validator.validate(attributes)
+    attributes["ome"]["multiscales"][0]["axes"][0].pop("name")
+    assert not validator.is_valid(attributes)
