@@ -17,6 +17,7 @@ from engine.conftest import voxels
 
 import scalesr
 from scalesr.engine import BlockDone
+from scalesr.engine.executors import DaskExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,3 +88,13 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     )
     assert killed
     np.testing.assert_array_equal(voxels(there.image), voxels(here.image))
+
+
+def test_a_machine_that_slept_finds_its_workers_again() -> None:
+    """Dask gives a worker up after five minutes without a sign of life, which is what a closed laptop looks like."""
+    executor = DaskExecutor.local(kind="threads", workers=1, slots=1)
+    try:
+        assert executor._cluster is not None
+        assert executor._cluster.scheduler.worker_ttl is None
+    finally:
+        executor.close(how="finished")

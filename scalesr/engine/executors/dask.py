@@ -64,8 +64,12 @@ class DaskExecutor:
         shared = kind == "threads"
         if shared:
             keep_freed_memory()
-        environment = {"OMP_NUM_THREADS": "1", **ENVIRONMENT}
-        with warnings.catch_warnings(), dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
+        settings = {
+            "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": "1", **ENVIRONMENT},
+            # A laptop that slept for more than five minutes would find its workers given up, and wait for ever.
+            "distributed.scheduler.worker-ttl": None,
+        }
+        with warnings.catch_warnings(), dask.config.set(settings):
             # Without a dashboard there is still a port, and which one it is does not matter.
             warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
             cluster = LocalCluster(
