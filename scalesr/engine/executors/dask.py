@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,7 +81,8 @@ class DaskExecutor:
                 # The plan bounds the memory; a limit would make Dask spill and pause by what it cannot see.
                 memory_limit=0,
                 resources={DEVICE: slots if shared else 1},
-                silence_logs=40,
+                # What fails is told by whoever asked for it, once and with its remedy.
+                silence_logs=logging.CRITICAL,
                 **({} if shared else {"preload": ["scalesr.engine.executors.deaf"]}),
             )
         client = Client(cluster, set_as_default=False)
