@@ -20,6 +20,7 @@ import platformdirs
 import torch
 
 from scalesr.engine.allocator import keep_freed_memory
+from scalesr.engine.inference import out_of_memory
 from scalesr.engine.ledger import device_class
 from scalesr.errors import PlanError
 from scalesr.models import load
@@ -174,6 +175,6 @@ def _time(model: Model, shape: tuple[int, ...], device: str, threads: int, slots
                 rounds += 1
             return (perf_counter() - began) / rounds
     except (torch.OutOfMemoryError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if out_of_memory(error):
             return None
         raise

@@ -88,7 +88,7 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
                 values = _infer(job, cells, context, model, batch)
             break
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if batch == 1:
                 raise PlanError(
@@ -235,5 +235,6 @@ def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray
     return context.missing[tuple(spans)]
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that the device, or the machine, has no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
