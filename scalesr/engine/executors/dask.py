@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dask
 from distributed import Client, LocalCluster, wait
 from distributed.comm.core import CommClosedError
+from distributed.scheduler import DEFAULT_EXTENSIONS
 
 from scalesr.engine.allocator import ENVIRONMENT, keep_freed_memory
 from scalesr.engine.inference import STOP
@@ -23,6 +24,29 @@ DEVICE = "scalesr-device"
 """The worker resource that one inference occupies, on clusters that scalesr starts."""
 PRIORITY = {"stitch": 3, "strip": 3, "infer": 2, "read": 1}
 """Tasks that free memory come before tasks that take more."""
+QUIET = {
+    # A laptop that slept for more than five minutes would find its workers given up, and wait for ever.
+    "distributed.scheduler.worker-ttl": None,
+    # What Dask keeps for its dashboard grows for the first hour of a run, and there is no dashboard.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.log-length": 60,
+    "distributed.admin.low-level-log-length": 100,
+}
+"""Settings of the clusters that scalesr starts."""
+
+
+class Unrecorded:
+    """Stands in for the scheduler's spans, which keep a record of every submission until the scheduler ends."""
+
+    def __init__(self, scheduler: object) -> None:
+        pass
+
+    def observe_tasks(self, *_: object, **__: object) -> dict[str, Any]:
+        """Give tasks no span."""
+        return {}
+
+    def heartbeat(self, *_: object) -> None:
+        """Forget what a worker measured for each span."""
 
 
 class DaskExecutor:
@@ -67,8 +91,7 @@ class DaskExecutor:
             keep_freed_memory()
         settings = {
             "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": "1", **ENVIRONMENT},
-            # A laptop that slept for more than five minutes would find its workers given up, and wait for ever.
-            "distributed.scheduler.worker-ttl": None,
+            **QUIET,
         }
         with warnings.catch_warnings(), dask.config.set(settings):
             # Without a dashboard there is still a port, and which one it is does not matter.
@@ -81,6 +104,7 @@ class DaskExecutor:
                 # The plan bounds the memory; a limit would make Dask spill and pause by what it cannot see.
                 memory_limit=0,
                 resources={DEVICE: slots if shared else 1},
+                scheduler_kwargs={"extensions": {**DEFAULT_EXTENSIONS, "spans": Unrecorded}},
                 # What fails is told by whoever asked for it, once and with its remedy.
                 silence_logs=logging.CRITICAL,
                 **({} if shared else {"preload": ["scalesr.engine.executors.deaf"]}),
