@@ -1,6 +1,7 @@
 """Super-resolve, restore and measure bioimages that are larger than memory.
 
 ``scalesr.run`` takes an OME-Zarr image to an OME-Zarr image; ``scalesr.lazy`` gives the same voxels as a dask array;
+``scalesr.measure`` says how good an image is;
 ``scalesr.open_image`` and ``scalesr.import_image`` bring images in.
 """
 
@@ -11,15 +12,28 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scalesr.engine import Options, Result, lazy, run
+    from scalesr.engine import Options, Result, lazy, measure, run
     from scalesr.errors import ScalesrError
     from scalesr.images import Image, import_image, open_image
+    from scalesr.metrics import Measurement
 
 __version__ = version("scalesr")
-__all__ = ["Image", "Options", "Result", "ScalesrError", "import_image", "lazy", "open_image", "run"]
+__all__ = [
+    "Image",
+    "Measurement",
+    "Options",
+    "Result",
+    "ScalesrError",
+    "import_image",
+    "lazy",
+    "measure",
+    "open_image",
+    "run",
+]
 
 _ROOMS = {
-    **dict.fromkeys(("Options", "Result", "lazy", "run"), "scalesr.engine"),
+    **dict.fromkeys(("Options", "Result", "lazy", "measure", "run"), "scalesr.engine"),
+    "Measurement": "scalesr.metrics",
     "ScalesrError": "scalesr.errors",
     **dict.fromkeys(("Image", "import_image", "open_image"), "scalesr.images"),
 }

@@ -15,6 +15,8 @@ from scalesr.cli.importing import EXAMPLES as IMPORT_EXAMPLES
 from scalesr.cli.importing import import_command
 from scalesr.cli.info import EXAMPLES as INFO_EXAMPLES
 from scalesr.cli.info import info
+from scalesr.cli.measure import EXAMPLES as MEASURE_EXAMPLES
+from scalesr.cli.measure import measure
 from scalesr.cli.models import models
 from scalesr.cli.plan import EXAMPLES as PLAN_EXAMPLES
 from scalesr.cli.plan import plan
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 HELP = (
-    "Super-resolve and restore images that are larger than memory.\n\n"
+    "Super-resolve, restore and measure images that are larger than memory.\n\n"
     "Images are OME-Zarr: a folder of small compressed pieces at several resolutions. [cyan]import[/cyan] makes one of "
     "a TIFF, [cyan]run[/cyan] makes a finer one of it, tile by tile. A run that was stopped goes on where it was."
 )
@@ -40,6 +42,7 @@ EXAMPLES = """
   [cyan]scalesr info stack.ome.zarr[/cyan]                look at it
   [cyan]scalesr plan stack.ome.zarr[/cyan]                what a run would do and need
   [cyan]scalesr run stack.ome.zarr finer.ome.zarr[/cyan]  do it
+  [cyan]scalesr measure finer.ome.zarr --input stack.ome.zarr[/cyan]  how far to trust it
 
 [bold]Object stores[/bold] (s3://, gs://, https://): credentials are found where
 their own tools find them, such as AWS_PROFILE; FSSPEC_S3_ANON=true reads public
@@ -91,6 +94,7 @@ _add("run", run, RUN_EXAMPLES)
 _add("plan", plan, PLAN_EXAMPLES)
 _add("info", info, INFO_EXAMPLES)
 _add("import", import_command, IMPORT_EXAMPLES)
+_add("measure", measure, MEASURE_EXAMPLES)
 _add("models", models)
 _add("demo", demo)
 

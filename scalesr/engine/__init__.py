@@ -13,6 +13,7 @@ from scalesr.engine.events import (
     StageStarted,
 )
 from scalesr.engine.lazy_array import lazy
+from scalesr.engine.measuring import measure
 from scalesr.engine.memory import Demand, Term, Workers
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import Prepared, check_memory, empty_subject, prepare, subject_of
@@ -39,6 +40,7 @@ __all__ = [
     "check_target",
     "empty_subject",
     "lazy",
+    "measure",
     "prepare",
     "run",
     "subject_of",

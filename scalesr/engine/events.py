@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from scalesr.engine.memory import Demand
@@ -34,6 +34,8 @@ class BlockReport:
     """Input voxels that were NaN or infinite and were replaced."""
     clipped: int = 0
     """Output voxels outside the range of the output's data type, set to its nearest value."""
+    gathered: list[dict[str, Any]] = field(default_factory=list)
+    """What was measured of the block: for each plane its place and a state for each statistic."""
 
 
 @dataclass(frozen=True, kw_only=True)

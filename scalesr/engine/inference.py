@@ -43,6 +43,8 @@ class Sums:
     """Integers of 2^-fraction_bits on the normalised scale, in the image's axis order."""
     missing: NDArray[np.bool_] | None
     """Where, in the block's own input pixels, a value was missing."""
+    pixels: NDArray[Any] | None
+    """The block's own input pixels, NaN where they were missing, if the run measures with them."""
     tiles: int
     """Tiles computed."""
     batch: int
@@ -100,7 +102,8 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
                 torch.cuda.empty_cache()
     return Sums(
         values=values,
-        missing=_own_pixels(job, cells, context),
+        missing=None if context.missing is None else _own_part(job, cells, context.missing),
+        pixels=_own_pixels(job, cells, context),
         tiles=prod(len(some) for some in cells),
         batch=batch,
         bad_chunks=context.bad_chunks,
@@ -222,17 +225,25 @@ def _window(weights: tuple[tuple[int, ...], ...], device: str) -> torch.Tensor:
     return window
 
 
-def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray[np.bool_] | None:
-    """Return where pixels are missing among those that the cells answer for, without their context."""
-    if context.missing is None:
+def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray[Any] | None:
+    """Return the pixels that the cells answer for, as the image holds them, if they will be measured with."""
+    if job.ride is None or not job.ride.needs_measured:
         return None
+    pixels = _own_part(job, cells, context.pixels)
+    if context.missing is None:
+        return pixels
+    return np.where(_own_part(job, cells, context.missing), np.nan, pixels).astype(pixels.dtype)
+
+
+def _own_part(job: Job, cells: tuple[range, ...], context: NDArray[Any]) -> NDArray[Any]:
+    """Return what the cells answer for of an array that holds their context too."""
     spans = []
     for axis, some in zip(job.plan.lattice.axes, cells, strict=True):
         start = axis.halo + axis.ramp
         # What lies in the reflection is nobody's.
         count = min(len(some) * axis.cell, axis.size - some.start * axis.cell)
         spans.append(slice(start, start + count))
-    return context.missing[tuple(spans)]
+    return context[tuple(spans)]
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scalesr.engine.normalisation import Normalisation
+    from scalesr.engine.riding import Ride
     from scalesr.models import ModelRef
     from scalesr.tiling import Plan
 
@@ -50,6 +51,8 @@ class Job:
     """What to do with chunks that cannot be decoded."""
     on_nan: Literal["stop", "fill"] = "stop"
     """What to do with NaN and infinity."""
+    ride: Ride | None = None
+    """What is measured on the way."""
 
     @cached_property
     def tile_order(self) -> tuple[int, ...]:

@@ -60,6 +60,7 @@ def make_manifest(job: Job, *, normalise: Normalise) -> Manifest:
                 "on nan": job.on_nan,
                 "device class": device_class(job.device),
                 "torch": torch.__version__,
+                **({"measured": job.ride.to_json()} if job.ride is not None else {}),
             },
             default=str,
         )
@@ -154,6 +155,26 @@ def record(files: Files, report: BlockReport) -> None:
 def record_key(block: int) -> str:
     """Return where a block's record lies."""
     return f"{RECORDS}/{block // 1000:06d}/{block}.json"
+
+
+def read_records(files: Files, blocks: int) -> Iterator[dict[str, Any]]:
+    """Yield the record of each block that is done.
+
+    Raises
+    ------
+    LedgerError
+        A record is damaged.
+    """
+    for key in files.list(RECORDS):
+        name = key.rsplit("/", 1)[-1].removesuffix(".json")
+        stored = files.get(key)
+        if stored is not None and name.isdigit() and int(name) < blocks:
+            try:
+                yield json.loads(stored)
+            except ValueError as error:
+                raise LedgerError(
+                    f"The record of block {name} is damaged ({error}).", remedy="Start again with --overwrite."
+                ) from error
 
 
 def recorded(files: Files, blocks: int) -> bytearray:

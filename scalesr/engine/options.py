@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from scalesr.metrics import Settings
     from scalesr.models import Precision, Strategy
 
 Sizes = int | tuple[int, ...]
@@ -70,6 +71,12 @@ class Options:
     """A chunk that cannot be decoded stops the run, or is replaced by the fill value and reported."""
     on_nan: Literal["stop", "fill"] = "stop"
     """NaN and infinity stop the run, or are replaced for the network and become NaN in a float output."""
+    metrics: tuple[str, ...] = ()
+    """What is measured on the way, by the names of `scalesr.metrics.MAKERS`; the input is what was measured."""
+    reference: str | None = None
+    """OME-Zarr image of the output's grid that the output is compared with on the way: a path or URL."""
+    settings: Settings | None = None
+    """Settings of the metrics; the defaults when not given."""
     scheduler: Scheduler = "threads"
     """Who runs the tasks."""
     workers: int | None = None

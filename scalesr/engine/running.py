@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ from scalesr.engine.ledger import (
     check_manifest,
     make_manifest,
     read_manifest,
+    read_records,
     recorded,
     start_ledger,
 )
@@ -25,16 +25,22 @@ from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.options import Options
 from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
+from scalesr.engine.riding import make_ride
 from scalesr.engine.strips import FOLDER
+from scalesr.engine.tally import Tally
+from scalesr.engine.targets import exists
 from scalesr.engine.window import Window, lacking, unneeded
 from scalesr.errors import InterruptedRunError, OutputError
-from scalesr.images import Files, Image, ImageWriter, Location, create_image, open_image
+from scalesr.images import Image, ImageWriter, Location, create_image, open_image
+from scalesr.metrics import Settings
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
-    from scalesr.engine.events import BlockReport, Callback, Event
+    from scalesr.engine.events import Callback, Event
     from scalesr.engine.executors import Executor
+    from scalesr.metrics import Measurement
     from scalesr.tiling import Plan
 
 STAGE = "blocks"
@@ -62,6 +68,8 @@ class Result:
     """Output voxels that were set to the nearest value of the data type."""
     not_finite: int
     """Input voxels that were NaN or infinite."""
+    measurement: Measurement | None
+    """What was measured on the way; `None` where nothing was asked for."""
 
 
 def run(
@@ -112,7 +120,7 @@ def run(
     job, prepared, fresh = settle(image, target, options, target_options=target_options, tell=tell)
     # A scheduler that does not answer must not leave an output behind that was only begun.
     executor = make_executor(prepared, options)
-    tally = Tally()
+    tally = Tally(job.ride)
     how: Literal["finished", "stopped"] = "stopped"
     try:
         create_image(
@@ -136,6 +144,7 @@ def run(
         bad_chunks=tuple(tally.bad_chunks),
         clipped=tally.clipped,
         not_finite=tally.not_finite,
+        measurement=tally.measurement(seconds=seconds),
     )
 
 
@@ -160,6 +169,17 @@ def settle(
     stored = _stored(location, image, options)
     kept = None if stored is None else Normalisation.from_json(stored.identity["normalisation"])
     job, prepared = make_job(image, location, prepared, options, normalisation=kept, tell=tell)
+    if options.metrics:
+        ride = make_ride(
+            options.metrics,
+            options.settings or Settings(),
+            source=image,
+            level=options.level,
+            reference=open_image(options.reference) if options.reference is not None else None,
+            output=job.output,
+            lattice=job.plan.lattice,
+        )
+        job = replace(job, ride=ride)
     manifest = make_manifest(job, normalise=options.normalise)
     if stored is not None:
         check_manifest(stored, manifest)
@@ -169,6 +189,9 @@ def settle(
 def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tally: Tally, tell: Callback) -> None:
     """Run the blocks that are not done, finish the pyramid, publish."""
     done, gone = _survey(job)
+    if job.ride is not None and any(done):
+        for stored in read_records(job.files, job.plan.blocks):
+            tally.measured(stored["gathered"])
     try:
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
@@ -185,23 +208,6 @@ def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tall
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
             remedy="Run the same command with --resume to go on.",
         ) from None
-
-
-class Tally:
-    """What the blocks of a run add up to."""
-
-    def __init__(self) -> None:
-        self.blocks = 0
-        self.bad_chunks: list[str] = []
-        self.clipped = 0
-        self.not_finite = 0
-
-    def add(self, report: BlockReport) -> None:
-        """Count one block."""
-        self.blocks += 1
-        self.bad_chunks.extend(chunk for chunk in report.bad_chunks if chunk not in self.bad_chunks)
-        self.clipped += report.clipped
-        self.not_finite += report.not_finite
 
 
 def make_job(
@@ -290,12 +296,12 @@ def _stored(location: Location, image: Image, options: Options) -> Manifest | No
     """Return the manifest of the run that is to be resumed, after refusing an output that cannot be used."""
     if location.url == Location.parse(image.url).url:
         raise OutputError("Input and output are the same image.", remedy="Choose another output.")
-    exists = _exists(location)
-    if exists and options.mode == "create":
+    there = exists(location)
+    if there and options.mode == "create":
         raise OutputError(
             f"{location} already exists.", remedy="Choose another place, or pass --overwrite or --resume."
         )
-    if options.mode != "resume" or not exists:
+    if options.mode != "resume" or not there:
         return None
     stored = read_manifest(ledger_files(location.url, location.options))
     if stored is None:
@@ -303,16 +309,6 @@ def _stored(location: Location, image: Image, options: Options) -> Manifest | No
             f"{location} holds no run that could be resumed.", remedy="Leave out --resume, or use --overwrite."
         )
     return stored
-
-
-def _exists(location: Location) -> bool:
-    if location.path is not None:
-        parent = location.nearest_parent()
-        if parent is not None and not os.access(parent, os.W_OK):
-            raise OutputError(f"{parent} cannot be written to.", remedy="Choose another place, or ask for permission.")
-        return location.path.is_file() or (location.path.is_dir() and any(location.path.iterdir()))
-    files = Files(location.url, location.options)
-    return any(files.get(key) is not None for key in ("zarr.json", ".zgroup"))
 
 
 def _survey(job: Job) -> tuple[bytearray, set[int]]:

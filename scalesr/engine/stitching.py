@@ -10,6 +10,7 @@ import numpy as np
 
 from scalesr.engine.events import BlockReport
 from scalesr.engine.ledger import record
+from scalesr.engine.riding import gather_block
 from scalesr.engine.strips import get_strip, put_strips
 from scalesr.images import downsample
 
@@ -49,6 +50,8 @@ def stitch_block(job: Job, block: int, sums: Sums, *after: None) -> BlockReport:
     if sums.missing is not None:
         restore_missing(job, voxels, sums.missing)
     stitched = perf_counter()
+    gathered = gather_block(job, index, voxels, sums)
+    measured = perf_counter()
     checksums = []
     starts = [position.start for position in lattice.owned(index)]
     finer = levels[0]
@@ -69,10 +72,12 @@ def stitch_block(job: Job, block: int, sums: Sums, *after: None) -> BlockReport:
         checksums=tuple(checksums),
         tiles=sums.tiles,
         batch=sums.batch,
-        seconds=sums.seconds | {"stitch": stitched - began, "write": perf_counter() - stitched},
+        seconds=sums.seconds
+        | {"stitch": stitched - began, "measure": measured - stitched, "write": perf_counter() - measured},
         bad_chunks=sums.bad_chunks,
         not_finite=0 if sums.missing is None else int(sums.missing.sum()),
         clipped=clipped,
+        gathered=gathered,
     )
     record(job.files, report)
     return report

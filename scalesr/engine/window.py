@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scalesr.engine.events import BatchReduced, BlockDone, BlockRetried
 from scalesr.engine.inference import infer_block
 from scalesr.engine.reading import read_block
+from scalesr.engine.riding import uppers
 from scalesr.engine.stitching import stitch_block, strip_block
 from scalesr.engine.strips import strip_key
 from scalesr.errors import ScalesrError
@@ -129,6 +130,10 @@ class Window:
             flight = self._flights.get(lattice.number(giver))
             if flight is not None:
                 after.append(flight.strip)
+        for upper in uppers(job, index):
+            flight = self._flights.get(upper)
+            if flight is not None:
+                after.append(flight.last)
         stitch = executor.submit(self._tasks.stitch, job, block, sums, name=f"stitch-{suffix}", after=after)
         self._flights[block] = Flight(block, strip, stitch, attempt)
 

@@ -10,6 +10,7 @@ from scalesr.images.importing import import_image
 from scalesr.images.layout import ImageLayout, LevelLayout, halved_axes, level_steps, pyramid_layout, scaled_geometry
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_image
+from scalesr.images.plates import is_plate, list_fields
 from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
 from scalesr.images.reading import BadChunk
 from scalesr.images.statistics import Statistics, StatisticsAccumulator, image_statistics
@@ -37,7 +38,9 @@ __all__ = [
     "halved_axes",
     "image_statistics",
     "import_image",
+    "is_plate",
     "level_steps",
+    "list_fields",
     "open_image",
     "pyramid_layout",
     "remove_image",

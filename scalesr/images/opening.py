@@ -39,9 +39,9 @@ def open_image(
         There is nothing, or something else than an image, or the image cannot be used; the message says what to do.
     """
     location = Location.parse(url, storage_options)
-    group, version = _open_group(location)
+    group, version = open_group(location)
     attributes = dict(group.attrs)
-    ome = _ome(attributes, version)
+    ome = ome_attributes(attributes, version)
     if "bioformats2raw.layout" in ome and ("multiscales" not in ome or series is not None):
         return open_image((location / _series_path(group, ome, series, location)).url, storage_options=storage_options)
     if series not in (None, 0):
@@ -99,7 +99,14 @@ def _image(
     )
 
 
-def _open_group(location: Location) -> tuple[zarr.Group, Version]:
+def open_group(location: Location) -> tuple[zarr.Group, Version]:
+    """Return the Zarr group at a place and the version of OME-Zarr that its Zarr format means.
+
+    Raises
+    ------
+    InputError
+        There is nothing, or something else; the message says what.
+    """
     path = location.path
     if path is not None and not path.exists():
         raise InputError(
@@ -186,7 +193,8 @@ def _check_array(array: zarr.Array[Any], *, axes: list[str], where: str) -> None
         )
 
 
-def _ome(attributes: Mapping[str, Any], version: Version) -> Mapping[str, Any]:
+def ome_attributes(attributes: Mapping[str, Any], version: Version) -> Mapping[str, Any]:
+    """Return the part of a group's attributes that OME-Zarr defines."""
     ome = attributes.get("ome") if version == "0.5" else attributes
     # Some early writers put 0.4 metadata into Zarr 3; it says the same in another place.
     return ome if isinstance(ome, dict) else attributes
@@ -208,7 +216,7 @@ def _series_path(group: zarr.Group, ome: Mapping[str, Any], series: int | None, 
 def _series(group: zarr.Group) -> list[str]:
     if "OME" in group:
         attributes = dict(group["OME"].attrs)
-        listed = _ome(attributes, "0.5").get("series")
+        listed = ome_attributes(attributes, "0.5").get("series")
         if isinstance(listed, list) and all(isinstance(path, str) for path in listed):
             return [path.strip("/") for path in listed if path.strip("/") in group and path.strip("/")]
     found: list[str] = []

@@ -6,6 +6,7 @@ from scalesr.metrics.catalogue import MAKERS, make_metrics
 from scalesr.metrics.exact import ExactSum
 from scalesr.metrics.frame import Frame, Settings, Threshold
 from scalesr.metrics.measure import Measure
+from scalesr.metrics.measurement import Measurement
 from scalesr.metrics.metric import Metric, PixelMap, Statistic, TileMap
 from scalesr.metrics.patch import Patch
 from scalesr.metrics.state import Count, Extremes, Rows, State
@@ -17,6 +18,7 @@ __all__ = [
     "Extremes",
     "Frame",
     "Measure",
+    "Measurement",
     "Metric",
     "Patch",
     "PixelMap",

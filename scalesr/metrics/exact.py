@@ -7,6 +7,7 @@ commutative; rounding happens once, when the value is asked for (Kulisch's accum
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -91,16 +92,21 @@ class ExactSum:
         rounded = [_divide(total, scale) for total in totals]
         return np.array(rounded, np.float64).reshape(self.shape)
 
+    def fractions(self) -> list[Fraction]:
+        """Return the sums without any rounding, in C order, for differences of them that would cancel."""
+        return [Fraction(total, 1 << -LOWEST) for total in self._integers()]
+
     def to_json(self) -> dict[str, Any]:
         """Return the sums as JSON can hold them; equal sums give equal JSON however they came about."""
-        return {"shape": list(self.shape), "totals": [hex(total) for total in self._integers()]}
+        return {"shape": list(self.shape), "totals": [_text(total) for total in self._integers()]}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> ExactSum:
         """Return the sum that `to_json` described."""
         made = cls(tuple(facts["shape"]))
         for place, text in enumerate(facts["totals"]):
-            total = int(text, 16)
+            digits, _, shift = text.partition("p")
+            total = int(digits, 16) << int(shift)
             sign, rest, number = (-1 if total < 0 else 1), abs(total), 0
             while rest:
                 if rest & (2**PIECE - 1):
@@ -146,3 +152,9 @@ def _divide(total: int, scale: int) -> float:
         return total / scale
     except OverflowError:
         return float("inf") if total > 0 else float("-inf")
+
+
+def _text(total: int) -> str:
+    """Return an integer as its bits down to the lowest that is set, and the place of that one."""
+    shift = max(0, (total & -total).bit_length() - 1)
+    return f"{total >> shift:x}p{shift}"

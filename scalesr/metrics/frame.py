@@ -52,13 +52,19 @@ class Settings:
 
     data_range: float | None = None
     """Largest minus smallest possible intensity; that of the number format for integers when not given."""
+    ergas_ratio: float | None = None
+    """Pixels of the output for one of the measurement along one axis, for ERGAS; from the two images when not given."""
     tile: int | None = None
     """Edge of the tiles of Fourier statistics in pixels of the output; 256, or the cell's edge where that is less, when
     not given. Where it is given a cell holds a whole number of tiles."""
     threshold: Threshold = "1/7"
     """Where a Fourier ring correlation counts as lost."""
+    window: Literal["tukey", "hann"] = "hann"
+    """How tiles are faded out for Fourier ring correlations: ``hann``, which finds sharp cut-offs more exactly, or
+    ``tukey``, which uses more of the tile: flat but for an eighth of the edge at both ends."""
     features: str = "small"
-    """Feature extractor of the distances between distributions: ``small``, or a file of weights."""
+    """Features of the distances between distributions: ``small``, ``package.module:factory``, ``export:FILE.pt2`` or
+    ``jit:FILE.pt``; see `scalesr.metrics.features`."""
     patch: int = 64
     """Edge of the patches whose features are taken, in pixels."""
     seam_period: tuple[int, ...] | None = None

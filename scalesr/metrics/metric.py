@@ -65,7 +65,13 @@ class TileMap(Protocol):
 
 @runtime_checkable
 class PixelMap(Protocol):
-    """A metric that can be drawn pixel by pixel, in a second pass, when its figures are known."""
+    """A metric that can be drawn pixel by pixel, in a second pass, when its figures are known.
+
+    A map that must look below the cell as well as above it has one more property, ``lead``: a tuple of pixels for each
+    axis of space. Its patches then start so many pixels lower, or at the image's beginning where that is nearer, and
+    their `Patch.cell` is larger by as much: it still ends where the cell ends, so that the cell itself begins at the
+    last multiple of `Frame.cell` before its end.
+    """
 
     @property
     def grid(self) -> Hashable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -53,8 +54,9 @@ class Extremes:
     """Smallest and largest value of each place; infinities the wrong way round where nothing was seen."""
 
     def __init__(self, low: ArrayLike = np.inf, high: ArrayLike = -np.inf) -> None:
-        self.low: NDArray[np.float64] = np.array(low, np.float64)
-        self.high: NDArray[np.float64] = np.array(high, np.float64)
+        # Adding zero makes one of the two zeros, of which the smaller would depend on the order.
+        self.low: NDArray[np.float64] = np.asarray(np.array(low, np.float64) + 0.0)
+        self.high: NDArray[np.float64] = np.asarray(np.array(high, np.float64) + 0.0)
 
     def merge(self, other: Extremes) -> Self:
         """Widen to what another has seen."""
@@ -109,6 +111,12 @@ class Rows:
         self._drop()
         return self
 
+    def placed(self, place: tuple[int, ...]) -> Self:
+        """Return the same rows with more of a place: the plane that the tiles are of."""
+        made = type(self)({(*key, *place): row for key, row in self._rows.items()}, keep=self.keep)
+        made.seen = self.seen
+        return made
+
     def to_json(self) -> dict[str, Any]:
         """Return the rows; floats as texts that keep every bit."""
         rows = [[list(key), row.dtype.str, list(row.shape), row.tobytes().hex()] for key, row in self.rows.items()]
@@ -154,6 +162,11 @@ class State:
         for name, part in other.parts.items():
             self.add(name, part)
         return self
+
+    def placed(self, place: tuple[int, ...]) -> State:
+        """Return a copy whose tiles say which plane they are of, so that it merges with those of other planes."""
+        parts = {name: part.placed(place) if isinstance(part, Rows) else part for name, part in self.parts.items()}
+        return State(**copy.deepcopy(parts))
 
     def sums(self, name: str, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
         """Return the sums of an `ExactSum`, zeros of `shape` where nothing was added."""

@@ -12,7 +12,7 @@ from commands import call, program
 import scalesr
 from scalesr.cli import app
 
-COMMANDS = ("run", "plan", "info", "import", "models", "demo")
+COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo")
 PACKAGE = Path(scalesr.__file__).parent
 
 
@@ -34,7 +34,7 @@ def test_the_first_page_shows_every_command() -> None:
 def test_every_option_is_explained(command: str) -> None:
     result = call(command, "-h")
     assert result.exit_code == 0
-    assert "<" not in re.sub(r"<[a-z|A-Z0-9]+(?: range)?>", "", result.stdout)
+    assert "<" not in re.sub(r"<[a-zA-Z0-9|/.-]+(?: range)?>", "", result.stdout)
     for info in app.registered_commands:
         if info.name == command:
             assert info.callback is not None
@@ -47,7 +47,7 @@ def test_options_are_grouped_and_defaults_are_words() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "info", "import"])
+@pytest.mark.parametrize("command", ["run", "plan", "info", "import", "measure"])
 def test_a_command_without_arguments_shows_its_help(command: str) -> None:
     assert "Usage" in call(command).output
 

@@ -1,0 +1,254 @@
+"""What measuring costs beside reading, and beside its bare kernels over arrays in memory; and its peak memory.
+
+usage: python -m benchmarks.measuring speed --gigabytes 4
+       python -m benchmarks.measuring kernels --size 8192
+       python -m benchmarks.measuring memory 1 16            sizes in GB of the pair
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil, sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.fft
+import torch
+from scipy import ndimage
+from skimage.metrics import structural_similarity
+
+import scalesr
+from benchmarks.common import save
+from scalesr.images import Axis, create_image, open_image, pyramid_layout
+from scalesr.metrics import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from scalesr.images import Image
+
+BANDS = 16
+EDGE = 512
+
+
+def make_cube(path: Path, edge: int, *, bands: int, seed: int) -> Image:
+    """Write a cube of smooth bands and noise, row of chunks by row of chunks."""
+    layout = pyramid_layout(
+        axes=(Axis("c", "channel"), Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")),
+        shape=(bands, edge, edge),
+        dtype="uint16",
+        scale=(1.0, 1.0, 1.0),
+        translation=(0.0, 0.0, 0.0),
+        chunks=(1, EDGE, EDGE),
+        shards=(1, EDGE, edge),
+        smallest=edge,
+    )
+    writer = create_image(path, layout, mode="overwrite")
+    x = np.arange(edge, dtype=np.float32)
+    for band in range(bands):
+        for start in range(0, edge, EDGE):
+            rng = np.random.default_rng((seed, band, start))
+            y = np.arange(start, start + EDGE, dtype=np.float32)[:, None]
+            smooth = 2000 + 800 * np.sin(x / (23 + band)) * np.cos(y / 31) + 500 * np.sin((x + y) / 7)
+            noise = rng.integers(0, 256, (EDGE, edge), dtype=np.uint8)
+            region = (slice(band, band + 1), slice(start, start + EDGE), slice(0, edge))
+            writer.write(0, region, (smooth + noise).astype(np.uint16)[None])
+    writer.publish()
+    return open_image(path)
+
+
+def read_all(images: list[Image], *, workers: int) -> None:
+    """Read and decode every chunk of some images once, and let it go."""
+
+    def read(job: tuple[Image, int, int]) -> int:
+        image, band, start = job
+        return int(image.read((slice(band, band + 1), slice(start, start + EDGE), slice(0, image.shape[2])))[0, 0, 0])
+
+    jobs = [(i, b, s) for b in range(images[0].shape[0]) for s in range(0, images[0].shape[1], EDGE) for i in images]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(read, jobs))
+
+
+def timed(function: Callable[[], object], *, repeats: int) -> float:
+    """Return the least wall time of some calls."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def speed(gigabytes: float, repeats: int) -> None:
+    """Compare PSNR and SAM over a pair in storage with reading the pair once."""
+    edge = max(1, round(sqrt(gigabytes * 1e9 / 2 / 2 / BANDS) / EDGE)) * EDGE
+    workers = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as place:
+        images = [make_cube(Path(place) / f"{n}.zarr", edge, bands=BANDS, seed=n) for n in range(2)]
+        values: dict[str, Any] = {"gigabytes": 2 * images[0].nbytes / 1e9, "workers": workers}
+        for names in (None, ("psnr", "sam"), ("psnr",), ("ssim",), ("frc",)):
+
+            def work(names: tuple[str, ...] | None = names) -> None:
+                if names is None:
+                    read_all(images, workers=workers)
+                else:
+                    scalesr.measure(images[0], reference=images[1], metrics=names, workers=workers)
+
+            values["reading" if names is None else "+".join(names)] = timed(work, repeats=repeats)
+        values["psnr+sam over reading"] = values["psnr+sam"] / values["reading"]
+    save("measuring-speed", values)
+
+
+def bare_ssim(x: NDArray[Any], y: NDArray[Any]) -> dict[str, Callable[[], object]]:
+    """Return SSIM over arrays in memory as their users write it."""
+    span = 65535.0
+    weights = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    weights /= weights.sum()
+
+    def with_scipy() -> float:
+        a, b = x.astype(np.float64), y.astype(np.float64)
+
+        def mean(image: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(ndimage.gaussian_filter(image, 1.5, truncate=3.5))
+
+        ux, uy = mean(a), mean(b)
+        vx, vy, vxy = mean(a * a) - ux * ux, mean(b * b) - uy * uy, mean(a * b) - ux * uy
+        c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+        s = ((2 * ux * uy + c1) * (2 * vxy + c2)) / ((ux**2 + uy**2 + c1) * (vx + vy + c2))
+        return float(s[5:-5, 5:-5].mean())
+
+    def with_torch() -> float:
+        a, b = (torch.from_numpy(image.astype(np.float64))[None, None] for image in (x, y))
+        row = torch.from_numpy(weights).reshape(1, 1, 1, -1)
+        stack = torch.cat([a, b, a * a, b * b, a * b])
+        means = torch.nn.functional.conv2d(torch.nn.functional.conv2d(stack, row), row.mT)
+        ux, uy, xx, yy, xy = means[:, 0]
+        c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+        vx, vy, vxy = xx - ux * ux, yy - uy * uy, xy - ux * uy
+        return float((((2 * ux * uy + c1) * (2 * vxy + c2)) / ((ux**2 + uy**2 + c1) * (vx + vy + c2))).mean())
+
+    def with_skimage() -> float:
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        return float(structural_similarity(x, y, data_range=span, **options))
+
+    return {"scipy": with_scipy, "torch": with_torch, "scikit-image": with_skimage}
+
+
+def bare_frc(x: NDArray[Any], y: NDArray[Any], *, tile: int = 256) -> Callable[[], object]:
+    """Return tile-wise Fourier ring correlation over arrays in memory: windowed real transforms and ring sums."""
+    ramp = np.hanning(tile // 4)[: tile // 8]
+    line = np.concatenate([ramp, np.ones(tile - 2 * len(ramp)), ramp[::-1]])
+    window = line[:, None] * line
+    frequency = np.hypot(np.fft.fftfreq(tile)[:, None], np.fft.rfftfreq(tile))
+    rings = np.minimum(np.floor(frequency * tile).astype(np.intp), tile // 2).ravel()
+
+    def tiles(image: NDArray[Any]) -> NDArray[Any]:
+        rows, columns = (n // tile for n in image.shape)
+        whole = image[: rows * tile, : columns * tile]
+        return whole.reshape(rows, tile, columns, tile).swapaxes(1, 2).reshape(-1, tile, tile)
+
+    def work() -> list[float]:
+        found = []
+        for a, b in zip(tiles(x), tiles(y), strict=True):
+            f, g = (scipy.fft.rfft2((image - image.mean()) * window) for image in (a, b))
+            sums = [
+                np.bincount(rings, part.ravel(), minlength=tile // 2 + 1)
+                for part in ((f * g.conj()).real, np.abs(f) ** 2, np.abs(g) ** 2)
+            ]
+            found.append(float((sums[0] / np.sqrt(sums[1] * sums[2]))[tile // 4]))
+        return found
+
+    return work
+
+
+def kernels(size: int, repeats: int) -> None:
+    """Compare SSIM and FRC, from storage, with their bare kernels over arrays in memory on as many cores."""
+    workers = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as place:
+        images = [make_cube(Path(place) / f"{n}.zarr", size, bands=1, seed=n) for n in range(2)]
+        x, y = (image.read((slice(0, 1), slice(0, size), slice(0, size)))[0] for image in images)
+        values: dict[str, Any] = {"size": size, "workers": workers}
+        halves = [slice(i * size // workers, (i + 1) * size // workers) for i in range(workers)]
+
+        def together(some: list[Callable[[], object]]) -> None:
+            torch.set_num_threads(1)
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(lambda one: one(), some))
+
+        parts = [(x[half], y[half]) for half in halves]
+        for name in bare_ssim(x, y):
+            some = [bare_ssim(a, b)[name] for a, b in parts]
+            values[f"ssim, {name}"] = timed(lambda some=some: together(some), repeats=repeats)  # type: ignore[misc]
+        flat = [bare_frc(a, b) for a, b in parts]
+        values["frc, scipy"] = timed(lambda: together(flat), repeats=repeats)
+        for name in ("ssim", "frc"):
+            settings = Settings(tile=256)
+
+            def work(name: str = name, settings: Settings = settings) -> None:
+                scalesr.measure(images[0], reference=images[1], metrics=[name], settings=settings, workers=workers)
+
+            values[f"{name}, scalesr"] = timed(work, repeats=repeats)
+            bare = min(value for key, value in values.items() if key.startswith(f"{name}, ") and "scalesr" not in key)
+            values[f"{name} over its bare kernel"] = values[f"{name}, scalesr"] / bare
+    save("measuring-kernels", values)
+
+
+def memory(gigabytes: list[float]) -> None:
+    """Measure pairs of some sizes, each in a process of its own, and compare their peaks."""
+    runs = []
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
+        for size in gigabytes:
+            edge = ceil(sqrt(size * 1e9 / 2 / 2 / 4) / EDGE) * EDGE
+            images = [make_cube(Path(place) / f"{n}.zarr", edge, bands=4, seed=n) for n in range(2)]
+            command = [sys.executable, "-m", "benchmarks.measuring", "here", *(image.url for image in images)]
+            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            runs.append({"gigabytes": 2 * images[0].nbytes / 1e9, **json.loads(text.split("RESULT")[1])})
+            print(runs[-1], flush=True)
+            for image in images:
+                shutil.rmtree(image.url)
+    peaks = [run["peak"] for run in runs]
+    save("measuring-memory", {"runs": runs, "largest over smallest": max(peaks) / min(peaks)})
+
+
+def here(output: str, reference: str) -> None:
+    """Measure in this process and tell its peak."""
+    found = scalesr.measure(output, reference=reference, metrics=["psnr", "sam", "ssim", "frc"])
+    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    print("RESULT", json.dumps({"peak": peak, "seconds": found.seconds}))
+
+
+def main() -> None:
+    """Run one of the comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, option, default in (("speed", "--gigabytes", 4.0), ("kernels", "--size", 8192)):
+        command = commands.add_parser(name)
+        command.add_argument(option, type=type(default), default=default)
+        command.add_argument("--repeats", type=int, default=2)
+    commands.add_parser("memory").add_argument("gigabytes", type=float, nargs="+")
+    commands.add_parser("here").add_argument("images", nargs=2)
+    arguments = parser.parse_args()
+    match arguments.command:
+        case "speed":
+            speed(arguments.gigabytes, arguments.repeats)
+        case "kernels":
+            kernels(arguments.size, arguments.repeats)
+        case "memory":
+            memory(arguments.gigabytes)
+        case _:
+            here(*arguments.images)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Places that something is about to be written to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from scalesr.errors import OutputError
+from scalesr.images import Files
+
+if TYPE_CHECKING:
+    from scalesr.images import Location
+
+
+def exists(location: Location) -> bool:
+    """Return whether there is something at a place already.
+
+    Raises
+    ------
+    OutputError
+        Nobody may write there.
+    """
+    if location.path is not None:
+        parent = location.nearest_parent()
+        if parent is not None and not os.access(parent, os.W_OK):
+            raise OutputError(f"{parent} cannot be written to.", remedy="Choose another place, or ask for permission.")
+        return location.path.is_file() or (location.path.is_dir() and any(location.path.iterdir()))
+    files = Files(location.url, location.options)
+    return any(files.get(key) is not None for key in ("zarr.json", ".zgroup"))
