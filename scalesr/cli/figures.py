@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +26,8 @@ def show(found: Measurement, *, bands: Detail, places: Detail) -> None:
     layout = lay_out(rows)
     table = Table()
     for name in layout.headers:
-        table.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in _RIGHT else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "metric")
     for number, (cells, rank) in enumerate(zip(layout.cells, layout.ranks, strict=True)):
         if rank == "detail" and number and layout.ranks[number - 1] == "headline":
             table.add_section()

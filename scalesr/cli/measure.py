@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from difflib import get_close_matches
-from math import inf
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,7 +12,7 @@ from scalesr.cli import settings as setting  # noqa: TC001
 from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_bytes, parse_sizes
+from scalesr.cli.values import OptionError, parse_bytes, parse_metrics, parse_sizes, positive
 
 if TYPE_CHECKING:
     from scalesr.metrics import Measurement
@@ -169,8 +167,8 @@ def measure(
         if output is None:
             raise OptionError("There is no image to measure.", remedy="Give OUT, or --list for the metrics.")
         settings: dict[str, Any] = {
-            "data_range": _positive(data_range, "--data-range"),
-            "ergas_ratio": _positive(ergas_ratio, "--ergas-ratio"),
+            "data_range": positive(data_range, "--data-range"),
+            "ergas_ratio": positive(ergas_ratio, "--ergas-ratio"),
             "tile": tile,
             "threshold": threshold,
             "window": window,
@@ -184,7 +182,7 @@ def measure(
         mode: Mode = "overwrite" if overwrite else "create"
         with screen("err").status("starting"):
             # Late: torch takes seconds, and help texts and mistyped options need none of it.
-            names = _names(metrics)
+            names = parse_metrics(metrics)
             _check_tables(csv, parquet, mode=mode)
             from scalesr.metrics import Settings  # noqa: PLC0415
         found = _measure(
@@ -254,29 +252,6 @@ def _list(*, json: bool) -> None:
         print_json({"metrics": [{"name": name, "description": line} for name, line in lines]})
     else:
         print_lines(lines)
-
-
-def _names(text: str | None) -> list[str] | None:
-    """Return the metrics asked for, each once."""
-    from scalesr.metrics.summaries import SUMMARIES  # noqa: PLC0415 torch takes seconds
-
-    if text is None:
-        return None
-    names = list(dict.fromkeys(part.strip().lower().replace("-", "_") for part in text.split(",") if part.strip()))
-    for name in names:
-        if name not in SUMMARIES:
-            near = get_close_matches(name, SUMMARIES, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise OptionError(f"There is no metric {name!r}.", remedy=f"{hint}`scalesr measure --list` names all.")
-    if not names:
-        raise OptionError("--metrics names none.", remedy="Give some, such as psnr,ssim.")
-    return names
-
-
-def _positive(number: float | None, option: str) -> float | None:
-    if number is not None and not 0 < number < inf:
-        raise OptionError(f"{option} {number:g} is not positive.", remedy="Give a number such as 4.")
-    return number
 
 
 def _sizes(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -206,6 +206,7 @@ def engine_options(
     normalise: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    data_range: float | None = None,
     **others: Any,
 ) -> Options:
     """Return the options of the engine for the texts of a command line.
@@ -231,5 +232,6 @@ def engine_options(
         "mode": "resume" if resume else "overwrite" if overwrite else "create",
     }
     from scalesr.engine import Options  # noqa: PLC0415 torch takes seconds, and a mistyped option needs none of it
+    from scalesr.metrics import Settings  # noqa: PLC0415
 
-    return Options(**given, **others)
+    return Options(**given, **others, settings=Settings(data_range=data_range))

@@ -11,6 +11,7 @@ from scalesr.cli import options as given  # noqa: TC001 typer reads annotations 
 from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import engine_options, told
 from scalesr.cli.output import note, print_json, print_lines, screen
+from scalesr.cli.values import parse_metrics, positive
 
 if TYPE_CHECKING:
     from scalesr.cli.output import Lines
@@ -28,6 +29,10 @@ Interpolate a volume to isotropic voxels:
 
   [cyan]scalesr run stack.ome.zarr even.ome.zarr --model cubic --model-axes zyx --scale 4,1,1[/cyan]
 
+Say how good it is while it is made, against a finer image of the same place:
+
+  [cyan]scalesr run coarse.ome.zarr out.ome.zarr --reference fine.ome.zarr --metrics psnr,ssim,consistency[/cyan]
+
 A published network from a file, tiles faded into each other, at most 8 GB of memory:
 
   [cyan]scalesr run in.ome.zarr out.ome.zarr --model RealESRGAN_x4.safetensors --halo 32 --blend 8 --memory 8GB[/cyan]
@@ -39,6 +44,7 @@ A published network from a file, tiles faded into each other, at most 8 GB of me
   6 plan or memory   7 the output of another run     8 storage     130 Ctrl-C
 """
 _OUTPUT = "Output"
+_MEASURE = "Measure on the way"
 _TROUBLE = "If something is wrong with the input"
 _SHOWN = 5
 
@@ -83,6 +89,31 @@ def run(
         ),
     ] = "auto",
     out_dtype: given.OutDtype = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Figures of quality to take of the blocks as they are made: against --reference, or against IN "
+            "(consistency, ...); `scalesr measure --list` names all.",
+            show_default="psnr,ssim,mae,pearson with --reference",
+            rich_help_panel=_MEASURE,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF", help="What OUT should look like: an image of the same pixels.", rich_help_panel=_MEASURE
+        ),
+    ] = None,
+    data_range: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RANGE",
+            help="Largest minus smallest possible intensity; needed for psnr and ssim of floats.",
+            show_default="of the number format",
+            rich_help_panel=_MEASURE,
+        ),
+    ] = None,
     cell: given.Cell = None,
     halo: given.Halo = None,
     blend: given.Blend = "0",
@@ -136,6 +167,9 @@ def run(
                 workers=workers,
                 on_bad_block=on_bad_block,
                 on_nan=on_nan,
+                metrics=tuple(parse_metrics(metrics) or ()),
+                reference=reference,
+                data_range=positive(data_range, "--data-range"),
             )
             # Late: torch takes seconds, and help texts and mistyped options need none of it.
             from scalesr.cli.plan import document, show  # noqa: PLC0415
@@ -162,6 +196,10 @@ def run(
             print_json(result_document(result, source=image.url))
         elif not quiet:
             print_lines(result_lines(result))
+            if result.measurement is not None:
+                from scalesr.cli.figures import show as show_figures  # noqa: PLC0415 torch takes seconds
+
+                show_figures(result.measurement, bands="folded", places="folded")
         if result.bad_chunks:
             if not json:
                 note(_filled(result))
@@ -223,6 +261,7 @@ def result_document(result: Result, *, source: str) -> dict[str, Any]:
         "clipped": result.clipped,
         "not_finite": result.not_finite,
         "bad_chunks": result.bad_chunks,
+        "measurement": None if result.measurement is None else result.measurement.to_json(),
         "plan": plan.to_json(),
         "exit_code": FILLED if result.bad_chunks else 0,
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from fractions import Fraction
+from math import inf
 from typing import TYPE_CHECKING
 
 from scalesr.errors import ScalesrError
@@ -108,3 +110,27 @@ def parse_pixel_size(text: str | None) -> float | Mapping[str, float] | None:
         raise OptionError(
             f"--pixel-size {text!r} is not a size.", remedy="Give a number, or one for each axis: z=2,y=0.325,x=0.325."
         ) from error
+
+
+def parse_metrics(text: str | None) -> list[str] | None:
+    """Return the metrics asked for, each once."""
+    from scalesr.metrics.summaries import SUMMARIES  # noqa: PLC0415 torch takes seconds
+
+    if text is None:
+        return None
+    names = list(dict.fromkeys(part.strip().lower().replace("-", "_") for part in text.split(",") if part.strip()))
+    for name in names:
+        if name not in SUMMARIES:
+            near = get_close_matches(name, SUMMARIES, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise OptionError(f"There is no metric {name!r}.", remedy=f"{hint}`scalesr measure --list` names all.")
+    if not names:
+        raise OptionError("--metrics names none.", remedy="Give some, such as psnr,ssim.")
+    return names
+
+
+def positive(number: float | None, option: str) -> float | None:
+    """Return a number that must be more than nothing."""
+    if number is not None and not 0 < number < inf:
+        raise OptionError(f"{option} {number:g} is not positive.", remedy="Give a number such as 4.")
+    return number

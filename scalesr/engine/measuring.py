@@ -14,6 +14,7 @@ from scalesr.engine.gathering import Survey, buffer_bytes, gather_stretch, stret
 from scalesr.engine.mapping import check_maps, write_maps
 from scalesr.engine.memory import PROCESS_BYTES
 from scalesr.engine.pairing import match_images
+from scalesr.engine.riding import WITH_REFERENCE
 from scalesr.engine.seams import with_borders
 from scalesr.errors import InputError, InterruptedRunError, PlanError
 from scalesr.images import Image, open_image
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from scalesr.metrics import Metric, Statistic
 
 STAGE = "measuring"
-WITH_REFERENCE = ("psnr", "ssim", "mae", "pearson")
 WITH_MEASURED = ("consistency", "beyond_nyquist")
-"""What is measured when nothing is asked for by name."""
+"""What is measured of an output and its input when nothing is asked for by name."""
 
 Planes = dict[tuple[int, ...], tuple[State, ...]]
 """What was gathered of each plane, one state for each statistic."""

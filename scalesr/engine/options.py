@@ -72,7 +72,8 @@ class Options:
     on_nan: Literal["stop", "fill"] = "stop"
     """NaN and infinity stop the run, or are replaced for the network and become NaN in a float output."""
     metrics: tuple[str, ...] = ()
-    """What is measured on the way, by the names of `scalesr.metrics.MAKERS`; the input is what was measured."""
+    """What is measured on the way, by the names of `scalesr.metrics.MAKERS`; the input is what was measured. With a
+    reference and no names it is psnr, ssim, mae and pearson."""
     reference: str | None = None
     """OME-Zarr image of the output's grid that the output is compared with on the way: a path or URL."""
     settings: Settings | None = None

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from scalesr.metrics import Metric
     from scalesr.tiling import Index, Lattice
 
+WITH_REFERENCE = ("psnr", "ssim", "mae", "pearson")
+"""What is measured of an output and a reference when nothing is asked for by name."""
 Gathered = list[dict[str, Any]]
 """What a block gathered, as its record keeps it: for each plane its place and one state for each statistic."""
 

@@ -25,7 +25,7 @@ from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.options import Options
 from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
-from scalesr.engine.riding import make_ride
+from scalesr.engine.riding import WITH_REFERENCE, make_ride
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
 from scalesr.engine.targets import exists
@@ -169,9 +169,9 @@ def settle(
     stored = _stored(location, image, options)
     kept = None if stored is None else Normalisation.from_json(stored.identity["normalisation"])
     job, prepared = make_job(image, location, prepared, options, normalisation=kept, tell=tell)
-    if options.metrics:
+    if options.metrics or options.reference is not None:
         ride = make_ride(
-            options.metrics,
+            options.metrics or WITH_REFERENCE,
             options.settings or Settings(),
             source=image,
             level=options.level,

@@ -150,3 +150,18 @@ def test_a_real_process_is_quiet_when_piped(image: Path, tmp_path: Path) -> None
     assert done.stderr == ""
     assert done.stdout.startswith("written")
     assert "\x1b" not in done.stdout
+
+
+def test_figures_on_the_way_are_told(image: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "truth.zarr", speckle(2, 70, 90), "cyx")
+    same = ("--model", "identity", "--scale", "1", "--scheduler", "serial", "--reference", tmp_path / "truth.zarr")
+    result = call("run", image, tmp_path / "a.zarr", *same, "--metrics", "mae,consistency")
+    assert result.exit_code == 0, result.output
+    assert "mae" in result.stdout
+    assert "consistency" in result.stdout
+    document = only_json(call("run", image, tmp_path / "b.zarr", *same, "--json"))
+    measured = {figure["metric"] for figure in document["measurement"]["figures"]}
+    assert measured == {"psnr", "ssim", "mae", "pearson"}
+    wrong = call("run", image, tmp_path / "c.zarr", *same, "--metrics", "snr")
+    assert wrong.exit_code == 2
+    assert "Did you mean psnr?" in wrong.stderr

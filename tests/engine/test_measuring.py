@@ -267,3 +267,42 @@ def test_a_chunk_that_cannot_be_decoded(tmp_path: Path) -> None:
         scalesr.measure(output, metrics=["probe"], scheduler="serial")
     found = scalesr.measure(output, metrics=["probe"], scheduler="serial", on_bad_block="fill")
     assert len(found.bad_chunks) == 1
+
+
+EVERY = [name for name in MAKERS if name not in ("fsc", "slice_fid", "slice_fid_released", "frc_split")]
+
+
+def test_blocks_without_a_number_and_constant_images_give_counts_and_no_silent_figure(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    pixels = rng.normal(50, 9, (2, 640, 600)).astype(np.float32)
+    holed = pixels.copy()
+    holed[:, 512:, :512] = np.nan
+    settings = Settings(data_range=100.0, seam_period=(64, 64), ergas_ratio=4.0)
+    small = pixels.reshape(2, 160, 4, 150, 4).mean((2, 4))
+
+    def figures(output: NDArray[Any], other: NDArray[Any], measured: NDArray[Any]) -> Sequence[Measure]:
+        one = store(tmp_path / "a.zarr", output, "cyx")
+        two = store(tmp_path / "b.zarr", other, "cyx")
+        three = store(tmp_path / "c.zarr", measured, "cyx", pixel=2.0, origin=0.75)
+        return scalesr.measure(
+            one, reference=two, measured=three, metrics=EVERY, settings=settings, scheduler="serial"
+        ).measures
+
+    for found in figures(holed, pixels, small):
+        assert found.value is None or not np.isnan(found.value), found
+        assert found.value is not None or found.note, found
+        assert found.left_out or found.kind in ("baseline: cubic", "reference", "control: noise"), found
+    for found in figures(np.full_like(pixels, np.nan), pixels, small):
+        expected = found.kind in ("baseline: cubic", "reference", "control: noise")
+        assert found.value is None or expected, found
+        assert found.note, found
+    flat = np.full_like(pixels, 7)
+    for found in figures(flat, flat, np.full_like(small, 7)):
+        assert found.value is None or not np.isnan(found.value), found
+        assert found.value is not None or found.note, found
+
+
+def test_floats_need_a_data_range(tmp_path: Path) -> None:
+    output = store(tmp_path / "a.zarr", np.ones((64, 64), np.float32))
+    with pytest.raises(InputError, match="--data-range"):
+        scalesr.measure(output, reference=output, metrics=["psnr"])
