@@ -12,18 +12,16 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import prod
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-import platformdirs
 import torch
 
 from scalesr.engine.allocator import keep_freed_memory
 from scalesr.engine.inference import out_of_memory
 from scalesr.engine.ledger import device_class
 from scalesr.errors import PlanError
-from scalesr.models import load
+from scalesr.models import load, recall, remember
 from scalesr.tiling import choose_unit, round_up
 
 if TYPE_CHECKING:
@@ -106,16 +104,15 @@ def calibrate(
         torch.__version__,
     ]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-    file = Path(platformdirs.user_cache_dir("scalesr")) / "calibration" / f"{name}.json"
-    if file.is_file() and how == "once":
-        stored = json.loads(file.read_text())
+    key = f"calibration-{name}"
+    stored = recall(key) if how == "once" else None
+    if stored is not None:
         return Calibration(trials=tuple(Trial(**trial | {"cell": tuple(trial["cell"])}) for trial in stored["trials"]))
     model = load(ref, device=device, precision=precision)
     found = Calibration(trials=tuple(_trials(model, halo, device, threads, slots)))
     if not found.trials:
         raise PlanError(f"Not even the smallest tile fits into the memory of {device}.", remedy="Lower --halo.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asdict(found)))
+    remember(key, asdict(found))
     return found
 
 

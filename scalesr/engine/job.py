@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from scalesr.images import Files, Image, ImageWriter, open_image
+from scalesr.images import OWN, Files, Image, ImageWriter, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from scalesr.engine.riding import Ride
     from scalesr.models import ModelRef
     from scalesr.tiling import Plan
-
-LEDGER_FOLDER = "scalesr"
-"""Where, inside the output, the manifest, the records and the strips lie."""
 
 Pairs = tuple[tuple[str, Any], ...]
 """A mapping that can be hashed: sorted (name, value) pairs."""
@@ -93,5 +90,5 @@ def _writer(output: ImageWriter) -> ImageWriter:
 
 
 def ledger_files(url: str, options: Mapping[str, Any]) -> Files:
-    """Return the plain files of the ledger inside an output."""
-    return Files(f"{url.rstrip('/')}/{LEDGER_FOLDER}", options)
+    """Return the plain files of the ledger inside an output: manifest, records and strips."""
+    return Files(f"{url.rstrip('/')}/{OWN}", options)

@@ -28,7 +28,7 @@ from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare,
 from scalesr.engine.riding import WITH_REFERENCE, make_ride
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
-from scalesr.engine.targets import exists
+from scalesr.engine.targets import begun, exists
 from scalesr.engine.window import Window, lacking, unneeded
 from scalesr.errors import InterruptedRunError, OutputError
 from scalesr.images import Image, ImageWriter, Location, create_image, open_image
@@ -304,7 +304,7 @@ def _stored(location: Location, image: Image, options: Options) -> Manifest | No
     if options.mode != "resume" or not there:
         return None
     stored = read_manifest(ledger_files(location.url, location.options))
-    if stored is None:
+    if stored is None and not begun(location):
         raise OutputError(
             f"{location} holds no run that could be resumed.", remedy="Leave out --resume, or use --overwrite."
         )

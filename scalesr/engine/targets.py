@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
 from scalesr.errors import OutputError
-from scalesr.images import Files
+from scalesr.images import OWN, Files
 
 if TYPE_CHECKING:
     from scalesr.images import Location
@@ -27,3 +28,13 @@ def exists(location: Location) -> bool:
         return location.path.is_file() or (location.path.is_dir() and any(location.path.iterdir()))
     files = Files(location.url, location.options)
     return any(files.get(key) is not None for key in ("zarr.json", ".zgroup"))
+
+
+def begun(location: Location) -> bool:
+    """Return whether scalesr began an image there, and was killed before it wrote what the run is."""
+    stored = Files(location.url, location.options).get("zarr.json")
+    try:
+        state = json.loads(stored or b"{}").get("attributes", {}).get(OWN, {})
+    except (ValueError, AttributeError):
+        return False
+    return isinstance(state, dict) and state.get("state") == "running"

@@ -14,9 +14,10 @@ from scalesr.images.plates import is_plate, list_fields
 from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
 from scalesr.images.reading import BadChunk
 from scalesr.images.statistics import Statistics, StatisticsAccumulator, image_statistics
-from scalesr.images.writer import ImageWriter, create_image, remove_image
+from scalesr.images.writer import OWN, ImageWriter, create_image, remove_image
 
 __all__ = [
+    "OWN",
     "Axis",
     "AxisKind",
     "BadChunk",

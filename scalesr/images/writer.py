@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Mode = Literal["create", "overwrite", "resume"]
 """``create`` refuses what exists, ``overwrite`` removes it, ``resume`` goes on with it if the layout is the same."""
 
-_STATE = "scalesr"
+OWN = "scalesr"
+"""Attribute and folder of an image in which scalesr keeps what is its own: the state of a run, and its ledger."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class ImageWriter:
         It is a group because readers that list an image warn of a folder that is none.
         """
         location = Location(self.url, self.storage_options)
-        with writing(f"{location}/{_STATE}"), contextlib.suppress(zarr.errors.ContainsGroupError):
-            zarr.create_group(location.store("write"), path=_STATE, zarr_format=_format(self.version))
-        return Files((location / _STATE).url, self.storage_options)
+        with writing(f"{location}/{OWN}"), contextlib.suppress(zarr.errors.ContainsGroupError):
+            zarr.create_group(location.store("write"), path=OWN, zarr_format=_format(self.version))
+        return Files((location / OWN).url, self.storage_options)
 
     def publish(self, *, channels: tuple[Channel, ...] | None = None) -> None:
         """Write the image's metadata, after which it counts as whole; until then nothing takes it for an image.
@@ -121,7 +122,7 @@ class ImageWriter:
             group = zarr.open_group(
                 Location(self.url, self.storage_options).store("write"), mode="r+", zarr_format=_format(self.version)
             )
-            group.attrs.put({**attributes, _STATE: {"state": "done"}})
+            group.attrs.put({**attributes, OWN: {"state": "done"}})
 
 
 def create_image(
@@ -167,7 +168,7 @@ def create_image(
             _check_same(writer, store)
             _sweep(location.path)
         else:
-            zarr.create_group(store, zarr_format=_format(version), attributes={_STATE: {"state": "running"}})
+            zarr.create_group(store, zarr_format=_format(version), attributes={OWN: {"state": "running"}})
         for level in layout.levels:
             _create_array(store, layout, level, version=version, existing=mode == "resume")
     return writer
@@ -258,7 +259,7 @@ def _check_place(location: Location, found: zarr.Group | None, *, mode: Mode) ->
 
 def _check_ours(location: Location, found: zarr.Group, *, mode: Mode) -> None:
     attributes = dict(found.attrs)
-    ours = _STATE in attributes
+    ours = OWN in attributes
     if mode == "resume" and not ours:
         raise OutputError(
             f"{location} was not written by scalesr, so there is nothing to resume.", remedy="Choose another place."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scalesr.models.cache import recall, remember
 from scalesr.models.catalogue import available, resolve
 from scalesr.models.checkpoint import convert
 from scalesr.models.loading import load
@@ -16,5 +17,7 @@ __all__ = [
     "available",
     "convert",
     "load",
+    "recall",
+    "remember",
     "resolve",
 ]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Scale = float | str | Fraction | Sequence[float | str | Fraction]
 
 _WEIGHTS = Path(__file__).parent / "weights"
-_ALIASES = {"default": "rrdb-x4"}
+_DEFAULT = "rrdb-x4"
+_ALIASES = {"default": _DEFAULT}
 _AXES = ("yx", "zyx")
 _COARSEST = 256
 
@@ -37,7 +38,10 @@ _DESCRIPTIONS: dict[str, str] = {
 
 def available() -> list[tuple[str, str]]:
     """Return the models that can be named, with one line on each: built in, trained here, announced by packages."""
-    trained = [(path.stem, _title(path)) for path in sorted(_WEIGHTS.glob("*.safetensors"))]
+    trained = [
+        (path.stem, _title(path) + ("; the default" if path.stem == _DEFAULT else ""))
+        for path in sorted(_WEIGHTS.glob("*.safetensors"))
+    ]
     others = [(name, f"from {value}") for name, value in sorted(factory.announced().items())]
     return [*_DESCRIPTIONS.items(), *trained, *others]
 

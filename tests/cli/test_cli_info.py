@@ -10,9 +10,8 @@ import numpy as np
 import tifffile
 from commands import call, only_json, program, speckle, write_image
 
-from scalesr.engine.job import LEDGER_FOLDER
 from scalesr.engine.ledger import MANIFEST, RECORDS, record_key
-from scalesr.images import open_image
+from scalesr.images import OWN, open_image
 from scalesr.models import available
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def test_an_unfinished_output_says_how_far_it_is(tmp_path: Path) -> None:
 
 def test_the_names_of_the_ledger_are_those_of_the_engine() -> None:
     module = import_module("scalesr.cli.info")
-    assert (module.LEDGER, module.MANIFEST, module.RECORDS) == (LEDGER_FOLDER, MANIFEST, RECORDS)
+    assert (module.LEDGER, module.MANIFEST, module.RECORDS) == (OWN, MANIFEST, RECORDS)
     assert record_key(0).startswith(f"{module.RECORDS}/")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from engine.conftest import voxels
 
 import scalesr
-from scalesr.engine import BatchReduced, BlockRetried
+from scalesr.engine import BatchReduced, BlockRetried, Options
 from scalesr.errors import (
     InputError,
     LedgerError,
@@ -276,3 +277,20 @@ def test_no_permission_to_write(
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(OutputError, match="cannot be written"):
         scalesr.run(make_image(speckle), tmp_path / "new" / "out.zarr", **SMALL)
+
+
+def test_a_run_killed_before_it_wrote_its_manifest_can_be_resumed(
+    make_image: MakeImage, speckle: NDArray[Any], tmp_path: Path
+) -> None:
+    image = make_image(speckle)
+    target = tmp_path / "out.zarr"
+    options = Options(model="identity", scale=1, cell=32, scheduler="serial")
+    wanted = voxels(scalesr.run(image, tmp_path / "wanted.zarr", options=options).image)
+    scalesr.run(image, target, options=options)
+    shutil.rmtree(target / "scalesr")
+    facts = json.loads((target / "zarr.json").read_text())
+    facts["attributes"] = {"scalesr": {"state": "running"}}
+    (target / "zarr.json").write_text(json.dumps(facts))
+    result = scalesr.run(image, target, options=options, mode="resume")
+    assert result.blocks == result.plan.blocks
+    assert np.array_equal(voxels(result.image), wanted)
