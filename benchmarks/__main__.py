@@ -16,12 +16,18 @@ FULL = (
     ("memory", "identity", "1", "8", "32"),
     ("memory", "edsr", "0.1", "1"),
     ("window", "20000", "100000"),
+    ("measuring", "speed", "--gigabytes", "4"),
+    ("measuring", "kernels", "--size", "8192"),
+    ("measuring", "memory", "1", "16"),
 )
 QUICK = (
     ("speed", "--size", "1024"),
     ("memory", "identity", "0.2", "0.5"),
     ("memory", "edsr", "0.01", "0.03"),
     ("window", "1000", "2000"),
+    ("measuring", "speed", "--gigabytes", "0.05", "--repeats", "1"),
+    ("measuring", "kernels", "--size", "1024", "--repeats", "1"),
+    ("measuring", "memory", "0.02", "0.05"),
 )
 
 

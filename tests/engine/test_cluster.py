@@ -65,6 +65,24 @@ def test_a_cluster_gives_the_same_voxels(
     np.testing.assert_array_equal(voxels(there.image), voxels(here.image))
 
 
+def test_a_cluster_measures_the_same_bits(
+    make_image: MakeImage, speckle: NDArray[np.uint16], tmp_path: Path, address: str
+) -> None:
+    image = make_image(speckle)
+    other = make_image(np.clip(speckle + np.uint16(90), 0, 60000), name="other.zarr")
+    options: dict[str, Any] = {"model": "cubic", "scale": 1, "cell": 32, "reference": other.url}
+    here = scalesr.run(image, tmp_path / "here.zarr", scheduler="serial", **options)
+    there = scalesr.run(image, tmp_path / "there.zarr", scheduler=address, **options)
+    assert here.measurement is not None
+    assert there.measurement is not None
+    assert here.measurement.measures == there.measurement.measures
+    apart = [
+        scalesr.measure(image, reference=other, metrics=["psnr", "ssim", "frc", "fid"], scheduler=scheduler).measures
+        for scheduler in ("serial", address)
+    ]
+    assert apart[0] == apart[1]
+
+
 def test_a_worker_that_is_killed_costs_nothing_but_time(
     make_image: MakeImage, speckle: NDArray[np.uint16], edsr: Path, tmp_path: Path
 ) -> None:
