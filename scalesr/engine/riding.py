@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalesr.engine.gathering import Survey
+from scalesr.engine.memory import Term
 from scalesr.engine.pairing import match_images
 from scalesr.errors import InputError
 from scalesr.images import Image, Level
@@ -28,13 +30,16 @@ if TYPE_CHECKING:
 
     from scalesr.engine.inference import Sums
     from scalesr.engine.job import Job
+    from scalesr.engine.memory import Workers
     from scalesr.engine.views import View
     from scalesr.images import ImageWriter
     from scalesr.metrics import Metric
-    from scalesr.tiling import Index, Lattice
+    from scalesr.tiling import Index, Lattice, Plan
 
 WITH_REFERENCE = ("psnr", "ssim", "mae", "pearson")
 """What is measured of an output and a reference when nothing is asked for by name."""
+FLOATS = 8
+"""Numbers in float64 that the most demanding statistics hold for each pixel of a cell."""
 Gathered = list[dict[str, Any]]
 """What a block gathered, as its record keeps it: for each plane its place and one state for each statistic."""
 
@@ -129,6 +134,18 @@ def make_ride(
         subjects=replace(subjects, frame=frame), statistics=statistics, context=context, on_bad_block="stop"
     )
     return Ride(survey=survey, names=tuple(names), settings=settings)
+
+
+def ride_term(ride: Ride, plan: Plan, workers: Workers) -> Term:
+    """Return the memory that measuring takes beside the run: a block of each image, and slabs of float64."""
+    subjects = ride.survey.subjects
+    reach = dict(zip(subjects.output.space, ride.survey.context, strict=True))
+    sizes = [part.stop - part.start + reach.get(a, 0) for a, part in enumerate(plan.lattice.owned(plan.largest))]
+    block = prod(sizes) * plan.out_itemsize
+    blocks = sum((any(ride.survey.context), subjects.reference is not None))
+    images = block * blocks + int(block / prod(subjects.frame.ratio))
+    cell = subjects.frame.bands * prod(n + c for n, c in zip(subjects.frame.cell, ride.survey.context, strict=True))
+    return Term(name="measuring on the way", each=images + FLOATS * 8 * cell, count=workers.slots + 1)
 
 
 def future_image(output: ImageWriter) -> Image:

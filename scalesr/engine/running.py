@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.options import Options
 from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
-from scalesr.engine.riding import WITH_REFERENCE, make_ride
+from scalesr.engine.riding import WITH_REFERENCE, make_ride, ride_term
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
 from scalesr.engine.targets import begun, exists
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from scalesr.tiling import Plan
 
 STAGE = "blocks"
+MEASUREMENT = "measurement.json"
+"""Where, in the ledger, the figures lie that a run took on its way."""
 LOCAL = ("serial", "threads", "processes")
 """Schedulers of this machine; anything else is an address."""
 
@@ -134,6 +137,9 @@ def run(
         executor.close(how=how)
         give_back_memory()
     seconds = perf_counter() - began
+    measurement = tally.measurement(seconds=seconds)
+    if measurement is not None:
+        job.files.put(MEASUREMENT, json.dumps(measurement.to_json(), indent=1, default=str).encode())
     tell(RunFinished(seconds=seconds, blocks=tally.blocks, bad_chunks=len(tally.bad_chunks)))
     return Result(
         image=open_image(job.output.url, storage_options=job.output.storage_options),
@@ -144,7 +150,7 @@ def run(
         bad_chunks=tuple(tally.bad_chunks),
         clipped=tally.clipped,
         not_finite=tally.not_finite,
-        measurement=tally.measurement(seconds=seconds),
+        measurement=measurement,
     )
 
 
@@ -180,6 +186,9 @@ def settle(
             lattice=job.plan.lattice,
         )
         job = replace(job, ride=ride)
+        host = (*prepared.demand.host, ride_term(ride, job.plan, prepared.workers))
+        prepared = replace(prepared, demand=replace(prepared.demand, host=host))
+        check_memory(prepared, options)
     manifest = make_manifest(job, normalise=options.normalise)
     if stored is not None:
         check_manifest(stored, manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from engine.conftest import voxels
 from engine.test_measuring import store, told
 
 import scalesr
-from scalesr.engine import BlockDone, Options
-from scalesr.errors import InputError, InterruptedRunError, LedgerError
+from scalesr.engine import BlockDone, Options, RunStarted
+from scalesr.errors import InputError, InterruptedRunError, LedgerError, PlanError
 from scalesr.metrics import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def test_the_same_figures_as_measuring_afterwards(tmp_path: Path, block: int) ->
     options = Options(model="cubic", scale=4, cell=64, block=block, metrics=METRICS, reference=reference.url, workers=2)
     result = scalesr.run(source, tmp_path / "out.zarr", options=options)
     assert result.measurement is not None
+    kept = json.loads((tmp_path / "out.zarr" / "scalesr" / "measurement.json").read_text())
+    assert kept["figures"][0]["value"] == result.measurement.measures[0].value
     after = scalesr.measure(result.image, reference=reference, measured=source, metrics=METRICS)
     close(figures(result.measurement.measures), figures(after.measures))
 
@@ -109,3 +112,21 @@ def test_a_reference_that_does_not_fit_stops_before_anything_is_written(tmp_path
     with pytest.raises(InputError, match="no metric named"):
         scalesr.run(source, tmp_path / "out.zarr", model="identity", scale=1, metrics=("beauty",))
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_the_projection_counts_what_measuring_takes(tmp_path: Path) -> None:
+    image = store(tmp_path / "in.zarr", np.ones((300, 300), np.uint16))
+    seen: list[RunStarted] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            seen.append(event)
+
+    options = Options(model="identity", scale=1)
+    scalesr.run(image, tmp_path / "a.zarr", options=options, callbacks=[note])
+    scalesr.run(image, tmp_path / "b.zarr", options=options, callbacks=[note], reference=image.url)
+    plain, riding = (event.demand for event in seen)
+    assert {term.name for term in riding.host} - {term.name for term in plain.host} == {"measuring on the way"}
+    assert riding.host_bytes > plain.host_bytes
+    with pytest.raises(PlanError, match="are allowed"):
+        scalesr.run(image, tmp_path / "c.zarr", options=options, reference=image.url, memory=plain.host_bytes)
