@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalesr.demo.samples import FACTOR, make_samples, store
-from scalesr.engine import run
+from scalesr.engine import measure, run
 from scalesr.errors import OutputError, ScalesrError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from scalesr.demo.samples import Sample
     from scalesr.engine import Callback
+    from scalesr.images import Image
 
 BEFORE, BASELINE = "before", "cubic"
 """The measurement as it is, each pixel repeated; and the interpolation that everything is compared with."""
@@ -86,16 +87,14 @@ def run_demo(
     Raises
     ------
     ScalesrError
-        matplotlib or scikit-image are not installed; the folder cannot be written; the model does not fit.
+        matplotlib is not installed; the folder cannot be written; the model does not fit.
     """
     began = perf_counter()
-    for package in ("matplotlib", "skimage"):
-        if find_spec(package) is None:
-            raise ScalesrError(
-                f"The demo needs {package}, which is not installed.", remedy='Install it: pip install "scalesr[demo]".'
-            )
+    if find_spec("matplotlib") is None:
+        raise ScalesrError(
+            "The demo needs matplotlib, which is not installed.", remedy='Install it: pip install "scalesr[demo]".'
+        )
     from scalesr.demo.picture import draw  # noqa: PLC0415 matplotlib is an extra
-    from scalesr.demo.scores import psnr, ssim  # noqa: PLC0415 and so is scikit-image
 
     place = Path(folder).expanduser().absolute()
     try:
@@ -107,23 +106,18 @@ def run_demo(
     shown: list[tuple[Sample, dict[str, NDArray[np.float32]]]] = []
     scores: list[Score] = []
     for sample in samples:
-        store(sample.truth, place / f"{sample.name}-truth.ome.zarr", sample, pixel=sample.pixel)
+        truth = place / f"{sample.name}-truth.ome.zarr"
+        store(sample.truth, truth, sample, pixel=sample.pixel)
         measured = place / f"{sample.name}-measured.ome.zarr"
         store(sample.measured, measured, sample, pixel=FACTOR * sample.pixel)
-        images = {BEFORE: sample.measured.repeat(FACTOR, axis=1).repeat(FACTOR, axis=2)}
-        for name in dict.fromkeys((BASELINE, model)):
+        images = {}
+        for name in dict.fromkeys(("nearest", BASELINE, model)):
             label = Path(name).stem if name.endswith(".safetensors") else name.replace(":", ".")
+            label = BEFORE if name == "nearest" else label
             with watch(f"{sample.title.lower()}, {label}") as callback:
-                images[label] = _restored(measured, place / f"{sample.name}-{label}.ome.zarr", name, callback)
-        for label, image in images.items():
-            scores.append(
-                Score(
-                    sample=sample.title,
-                    method=label,
-                    psnr=psnr(sample.truth, image, span=sample.range),
-                    ssim=ssim(sample.truth, image, span=sample.range),
-                )
-            )
+                image = _restored(measured, place / f"{sample.name}-{label}.ome.zarr", name, callback)
+                images[label] = np.asarray(image.read(tuple(slice(0, n) for n in image.shape)), np.float32)
+                scores.append(_score(sample, label, image, truth))
         shown.append((sample, images))
     picture = place / PICTURE
     with watch("drawing"):
@@ -131,7 +125,7 @@ def run_demo(
     return Outcome(scores=tuple(scores), picture=picture, seconds=perf_counter() - began)
 
 
-def _restored(source: Path, target: Path, model: str, callback: Callback | None) -> NDArray[np.float32]:
+def _restored(source: Path, target: Path, model: str, callback: Callback | None) -> Image:
     result = run(
         source,
         target,
@@ -140,5 +134,13 @@ def _restored(source: Path, target: Path, model: str, callback: Callback | None)
         scale=FACTOR,
         mode="overwrite",
     )
-    whole = tuple(slice(0, size) for size in result.image.shape)
-    return np.asarray(result.image.read(whole), np.float32)
+    return result.image
+
+
+def _score(sample: Sample, label: str, image: Image, truth: Path) -> Score:
+    # The planes of a volume too few for a window of three dimensions.
+    found = measure(image, reference=truth, metrics=["psnr", "ssim"], axes="yx", data_range=sample.range)
+    psnr, ssim = found.value("psnr"), found.value("ssim")
+    assert psnr is not None
+    assert ssim is not None
+    return Score(sample=sample.title, method=label, psnr=psnr, ssim=ssim)
