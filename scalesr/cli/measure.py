@@ -12,7 +12,7 @@ from scalesr.cli import settings as setting  # noqa: TC001
 from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_bytes, parse_metrics, parse_sizes, positive
+from scalesr.cli.values import OptionError, parse_bytes, parse_metrics, parse_sizes, parse_threshold, positive
 
 if TYPE_CHECKING:
     from scalesr.metrics import Measurement
@@ -170,7 +170,7 @@ def measure(
             "data_range": positive(data_range, "--data-range"),
             "ergas_ratio": positive(ergas_ratio, "--ergas-ratio"),
             "tile": tile,
-            "threshold": threshold,
+            "threshold": parse_threshold(threshold),
             "window": window,
             "features": features,
             "patch": patch,

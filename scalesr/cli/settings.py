@@ -36,8 +36,13 @@ Tile = Annotated[
     ),
 ]
 Threshold = Annotated[
-    Literal["1/7", "half-bit", "one-bit", "three-sigma", "0.5"],
-    typer.Option(help="Where a Fourier ring correlation counts as lost.", rich_help_panel=_SETTINGS),
+    str,
+    typer.Option(
+        metavar="NAME|snr:X",
+        help="Where a Fourier ring correlation counts as lost: 1/7, 0.5, half-bit, one-bit, three-sigma, or where the "
+        "signal is X times the noise.",
+        rich_help_panel=_SETTINGS,
+    ),
 ]
 Window = Annotated[
     Literal["tukey", "hann"],

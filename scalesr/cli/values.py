@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import inf
 from typing import TYPE_CHECKING
 
-from scalesr.errors import ScalesrError
+from scalesr.errors import InputError, ScalesrError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +127,16 @@ def parse_metrics(text: str | None) -> list[str] | None:
     if not names:
         raise OptionError("--metrics names none.", remedy="Give some, such as psnr,ssim.")
     return names
+
+
+def parse_threshold(text: str) -> str:
+    """Return a threshold of Fourier ring correlations: ``1/7``, ``half-bit``, ``snr:0.3`` ..."""
+    from scalesr.metrics.thresholds import read_threshold  # noqa: PLC0415 torch takes seconds
+
+    try:
+        return read_threshold(text.strip())
+    except InputError as error:
+        raise OptionError(f"--threshold {text!r} is not a threshold.", remedy=error.remedy) from error
 
 
 def positive(number: float | None, option: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ import torch
 from scalesr.engine.views import read_mask
 from scalesr.metrics import Patch, State
 from scalesr.metrics.patch import measured_span
-from scalesr.metrics.walk import grid_of, span
+from scalesr.metrics.walk import grid_of, span, take_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from scalesr.engine.views import View
     from scalesr.metrics import Statistic
 
-BUFFER_BYTES = 2**25
-"""Bytes of one row of cells of one image in a stretch."""
+BUFFER_BYTES = 2**27
+"""Bytes of one row of cells of one image in a stretch: wide, for a shard that is read in parts costs more."""
 TASKS_PER_SLOT = 6
 """So many stretches for each worker at least, where there are cells enough, so that all end at about the same time."""
 
@@ -69,7 +70,10 @@ def stretches(subjects: Subjects, *, slots: int) -> list[Stretch]:
     edges = [1] * frame.ndim
     for axis in range(frame.ndim - 1, 0, -1):
         row = pixel * math.prod(n * cell for n, cell in zip(edges, frame.cell, strict=True))
-        edges[axis] = min(grid[axis], max(1, BUFFER_BYTES // row))
+        most = min(grid[axis], max(1, BUFFER_BYTES // row))
+        # Whole shards where they fit, else parts of about the same width.
+        whole = -(-_stored(subjects, axis) // frame.cell[axis])
+        edges[axis] = most // whole * whole if most >= whole else -(-grid[axis] // -(-grid[axis] // most))
     columns = math.prod(-(-n // e) for n, e in zip(grid[1:], edges[1:], strict=True)) * math.prod(subjects.plane_shape)
     parts = min(grid[0], max(1, -(-TASKS_PER_SLOT * slots // columns)))
     edges[0] = -(-grid[0] // parts)
@@ -78,14 +82,21 @@ def stretches(subjects: Subjects, *, slots: int) -> list[Stretch]:
     return [Stretch(plane, cells) for plane in planes for cells in product(*pieces)]
 
 
+def _stored(subjects: Subjects, axis: int) -> int:
+    """Return how many pixels of the output lie in one stored object along an axis of space."""
+    level = subjects.output.image.levels[0]
+    return (level.shards or level.chunks)[subjects.output.space[axis]]
+
+
 def buffer_bytes(subjects: Subjects, context: tuple[int, ...]) -> int:
     """Return about how many bytes one task holds of all images."""
     frame = subjects.frame
     row = frame.bands * subjects.output.image.dtype.itemsize * math.prod(frame.cell)
     views = [view for view in (subjects.output, subjects.reference, subjects.measured) if view is not None]
-    # A row of cells, as much again while it is read, and the kernels' own slabs.
+    # A row of cells, what is being decoded of it, the kernels' own slabs, and a copy where the axes must be swapped.
+    rows = sum(1.5 if view.in_place else 2.5 for view in views)
     grow = math.prod(1 + c / size for c, size in zip(context, frame.cell, strict=True))
-    return int(2.5 * len(views) * max(row, BUFFER_BYTES) * grow)
+    return int(rows * max(row, BUFFER_BYTES) * grow)
 
 
 def gather_stretch(survey: Survey, stretch: Stretch) -> Gathered:
@@ -98,16 +109,17 @@ def gather_stretch(survey: Survey, stretch: Stretch) -> Gathered:
     """
     # How many threads share one sum decides its last bit.
     torch.set_num_threads(1)
-    states = [State() for _ in survey.statistics]
+    states = {statistic: State() for statistic in survey.statistics}
     bad: list[str] = []
     for patch in walk(survey, stretch, bad):
-        for place, statistic in enumerate(survey.statistics):
-            states[place] = statistic.update(states[place], patch.within(statistic.context))
-    return Gathered(stretch, tuple(states), tuple(dict.fromkeys(bad)))
+        take_in(states, patch)
+    return Gathered(stretch, tuple(states.values()), tuple(dict.fromkeys(bad)))
 
 
 def walk(survey: Survey, stretch: Stretch, bad: list[str], *, lead: tuple[int, ...] | None = None) -> Iterator[Patch]:
     """Yield the patches of a stretch, first axis of space outermost; chunks that had to be filled are added to `bad`.
+
+    The arrays of a patch are valid until the next one is asked for: their memory is used again.
 
     Parameters
     ----------
@@ -128,24 +140,56 @@ def walk(survey: Survey, stretch: Stretch, bad: list[str], *, lead: tuple[int, .
 
     output = Rolling(subjects.output, stretch.plane, outer, survey.on_bad_block, bad)
     reference, measured = rolling(subjects.reference, outer), rolling(subjects.measured, coarse)
-    for first in spans[0]:
-        for others in product(*spans[1:]):
-            cell = (first, *others)
-            starts = [max(0, start - low) for (start, _, _), low in zip(cell, below, strict=True)]
-            bounds = [(start, end) for start, (_, _, end) in zip(starts, cell, strict=True)]
-            under = [measured_span(*b, r) for b, r in zip(bounds, frame.ratio, strict=True)]
-            mask = None if subjects.mask is None else read_mask(subjects.mask, stretch.plane, bounds)
-            yield Patch(
-                output=output.cut(bounds),
-                reference=None if reference is None else reference.cut(bounds),
-                measured=None if measured is None else measured.cut(under),
-                mask=mask,
-                start=tuple(starts),
-                cell=tuple(stop - start for start, (_, stop, _) in zip(starts, cell, strict=True)),
-                shape=frame.shape,
-                ratio=frame.ratio,
-                plane=stretch.plane,
-            )
+    try:
+        for first in spans[0]:
+            for others in product(*spans[1:]):
+                cell = (first, *others)
+                starts = [max(0, start - low) for (start, _, _), low in zip(cell, below, strict=True)]
+                bounds = [(start, end) for start, (_, _, end) in zip(starts, cell, strict=True)]
+                under = [measured_span(*b, r) for b, r in zip(bounds, frame.ratio, strict=True)]
+                mask = None if subjects.mask is None else read_mask(subjects.mask, stretch.plane, bounds)
+                yield Patch(
+                    output=output.cut(bounds),
+                    reference=None if reference is None else reference.cut(bounds),
+                    measured=None if measured is None else measured.cut(under),
+                    mask=mask,
+                    start=tuple(starts),
+                    cell=tuple(stop - start for start, (_, stop, _) in zip(starts, cell, strict=True)),
+                    shape=frame.shape,
+                    ratio=frame.ratio,
+                    plane=stretch.plane,
+                )
+    finally:
+        for rolls in (output, reference, measured):
+            if rolls is not None:
+                rolls.end()
+
+
+class _Spare(threading.local):
+    """Memory of the last stretch of a thread: that of a new one would be zeroed first, for a tenth of the time."""
+
+    def __init__(self) -> None:
+        self._blocks: list[NDArray[np.uint8]] = []
+
+    def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return an array, whatever it holds."""
+        size = math.prod(shape) * dtype.itemsize
+        block = self._blocks.pop() if self._blocks else None
+        if block is None or len(block) < size:
+            del block
+            block = np.empty(size, np.uint8)
+        return block[:size].view(dtype).reshape(shape)
+
+    def keep(self, rows: NDArray[Any]) -> None:
+        """Take an array back; not in the main thread, which would hold it for as long as the program runs."""
+        if threading.current_thread() is not threading.main_thread():
+            block = rows
+            while isinstance(block.base, np.ndarray):
+                block = block.base
+            self._blocks.append(block)
+
+
+_SPARE = _Spare()
 
 
 class Rolling:
@@ -185,15 +229,28 @@ class Rolling:
         rest = (slice(a - low, b - low) for (a, b), (low, _) in zip(bounds[1:], self._bounds[1:], strict=True))
         return self._rows[(slice(None), rows, *rest)]
 
+    def end(self) -> None:
+        """Give the memory to the next one in this thread; regions that were cut are no longer valid."""
+        if self._rows is not None:
+            _SPARE.keep(self._rows)
+            self._rows = None
+
     def _read(self, start: int, stop: int) -> None:
         first = self._view.start[0]
         # To the end of a chunk, so that none is decoded twice.
         until = min(-(-(first + stop) // self._step) * self._step - first, self._bounds[0][1])
-        fresh, bad = self._view.read(self._plane, [(self._to, until), *self._bounds[1:]], on_bad=self._on_bad)
+        begin = min(start, self._to)
+        kept = self._to - begin
+        old, lower = self._rows, begin - self._from
+        if old is None or old.shape[1] < until - begin:
+            rest = [stop - start for start, stop in self._bounds[1:]]
+            shape = (self._view.bands, until - begin, *rest)
+            self._rows = _SPARE.take(shape, self._view.image.dtype.newbyteorder("="))
+        assert self._rows is not None
+        if kept and old is not None:
+            self._rows[:, :kept] = old[:, lower : lower + kept]
+        del old
+        fresh = self._rows[:, kept : until - begin]
+        bad = self._view.read_into(fresh, self._plane, [(self._to, until), *self._bounds[1:]], on_bad=self._on_bad)
         self._bad.extend(chunk.key for chunk in bad)
-        if self._rows is None or start >= self._to:
-            self._rows, self._from = fresh, self._to
-        else:
-            kept = self._rows[:, start - self._from :]
-            self._rows, self._from = np.concatenate([kept, fresh], axis=1), start
-        self._to = until
+        self._from, self._to = begin, until

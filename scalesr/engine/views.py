@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from zarr.core.buffer import default_buffer_prototype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,19 +41,88 @@ class View:
         StorageError
             A chunk cannot be read, and `on_bad` is ``stop``.
         """
+        return self._read(plane, range(self.bands), spans, on_bad=on_bad)
+
+    def read_into(
+        self,
+        out: NDArray[Any],
+        plane: tuple[int, ...],
+        spans: Sequence[tuple[int, int]],
+        *,
+        on_bad: Literal["stop", "fill"],
+    ) -> tuple[BadChunk, ...]:
+        """Write a region into an array of shape (bands, *space), and return the chunks that had to be filled.
+
+        So many bands are read at a time as are stored together: what is being decoded then stays in the caches, and no
+        more memory is touched than that of `out`.
+
+        Raises
+        ------
+        StorageError
+            A chunk cannot be read, and `on_bad` is ``stop``.
+        """
+        found: list[BadChunk] = []
+        step = self._bands_together()
+        for first in range(0, self.bands, step):
+            some = range(first, min(first + step, self.bands))
+            if not self._decode_into(out[some.start : some.stop], plane, some, spans):
+                pixels, bad = self._read(plane, some, spans, on_bad=on_bad)
+                out[some.start : some.stop] = pixels
+                found.extend(bad)
+        return tuple(found)
+
+    @property
+    def bands(self) -> int:
+        """How many bands there are; 1 where no axis holds them."""
+        return 1 if self.band is None else self.image.shape[self.band]
+
+    @property
+    def in_place(self) -> bool:
+        """Whether Zarr can decode straight into an array of shape (bands, *space)."""
+        order = (() if self.band is None else (self.band,)) + self.space
+        return self.image.dtype.isnative and list(order) == sorted(order)
+
+    def _bands_together(self) -> int:
+        """Return how many bands lie in one stored object."""
+        level = self.image.levels[0]
+        return 1 if self.band is None else (level.shards or level.chunks)[self.band]
+
+    def _decode_into(
+        self, out: NDArray[Any], plane: tuple[int, ...], bands: range, spans: Sequence[tuple[int, int]]
+    ) -> bool:
+        """Let Zarr decode into the array; false where it cannot, or where it fails, and the pixels must be read."""
+        array = self.image.array(0)
+        if not self.in_place or array.dtype != out.dtype:
+            return False
+        region = self._region(plane, bands, spans)
+        # The axes that are left out have a length of 1, so that this is a view.
+        shaped = out.reshape([piece.stop - piece.start for piece in region])
+        try:
+            array.get_basic_selection(region, out=default_buffer_prototype().nd_buffer.from_numpy_array(shaped))
+        except Exception:  # noqa: BLE001 - reading it the other way tells which chunk is bad
+            return False
+        return True
+
+    def _region(self, plane: tuple[int, ...], bands: range, spans: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
         region = [slice(0, 1)] * self.image.ndim
         for axis, index in zip(self.planes, plane, strict=True):
             if axis is not None:
                 region[axis] = slice(index, index + 1)
         if self.band is not None:
-            region[self.band] = slice(0, self.image.shape[self.band])
+            region[self.band] = slice(bands.start, bands.stop)
         for axis, first, (start, stop) in zip(self.space, self.start, spans, strict=True):
             region[axis] = slice(first + start, first + stop)
+        return tuple(region)
+
+    def _read(
+        self, plane: tuple[int, ...], bands: range, spans: Sequence[tuple[int, int]], *, on_bad: Literal["stop", "fill"]
+    ) -> tuple[NDArray[Any], tuple[BadChunk, ...]]:
+        region = self._region(plane, bands, spans)
         bad: tuple[BadChunk, ...] = ()
         if on_bad == "fill":
-            pixels, bad = self.image.read(tuple(region), on_bad="fill")
+            pixels, bad = self.image.read(region, on_bad="fill")
         else:
-            pixels = self.image.read(tuple(region))
+            pixels = self.image.read(region)
         order = (() if self.band is None else (self.band,)) + self.space
         rest = tuple(axis for axis in range(self.image.ndim) if axis not in order)
         moved = pixels.transpose(rest + order)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from fractions import Fraction
 
-Threshold = Literal["1/7", "half-bit", "one-bit", "three-sigma", "0.5"]
-"""Where a Fourier ring correlation counts as lost."""
+Threshold = str
+"""Where a Fourier ring correlation counts as lost: ``1/7``, ``0.5``, ``half-bit``, ``one-bit``, ``three-sigma``, or
+``snr:X`` where a ring's signal is X times its noise."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from scalesr.metrics import tiles
 from scalesr.metrics.curve import Curve, band_groups, basis, curve_of, resolutions
 from scalesr.metrics.exact import ExactSum
 from scalesr.metrics.measure import Measure
-from scalesr.metrics.rings import WINDOWS, centre, correlation_of, rings_of, transform, window_of
+from scalesr.metrics.rings import WINDOWS, centre, correlation_of, rings_of, spectra_of, transform, window_of
 from scalesr.metrics.state import Count, Rows, State
-from scalesr.metrics.thresholds import crossing, period_of, threshold_of
+from scalesr.metrics.thresholds import crossing, period_of, read_threshold, threshold_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,22 +61,21 @@ class TileCorrelation:
         places = list(tiles.places(patch, self.tile))
         sums = np.zeros((len(places), bands, 3, rings.count))
         moments = np.zeros((len(places), bands, MOMENTS))
-        used = np.zeros((len(places), bands), np.bool_)
-        missing, flat = np.zeros(bands, np.int64), np.zeros(bands, np.int64)
+        whole = np.zeros((len(places), bands), np.bool_)
         pair = np.empty((2, *self.tile))
+        spectra = spectra_of(pair.shape)
         for place, (_, region) in enumerate(places):
             unmasked = patch.mask is None or bool(patch.mask[region].all())
             for band in range(bands):
                 where: tuple[Any, ...] = (band, *region)
                 # A pixel that is NaN or infinite shows in the mean, which spares looking for it.
                 means = [centre(image[where], part) for image, part in zip(images, pair, strict=True) if unmasked]
-                if not all(map(math.isfinite, means)) or not unmasked:
-                    missing[band] += 1
-                    continue
-                moments[place, band] = _moments(pair, *means)
-                sums[place, band] = rings.correlate(*transform(pair, window))
-                used[place, band] = sums[place, band, 1:].any()
-                flat[band] += not used[place, band]
+                whole[place, band] = unmasked and all(map(math.isfinite, means))
+                if whole[place, band]:
+                    moments[place, band] = _moments(pair, *means)
+                    sums[place, band] = rings.correlate(*transform(pair, window, spectra))
+        used = sums[:, :, 1:].any(axis=(2, 3))
+        missing, flat = (~whole).sum(axis=0), (whole & ~used).sum(axis=0)
         tiles.count_tiles(state, patch, self.tile, missing=missing, flat=flat)
         if places:
             limit = threshold_of(self.threshold, rings.n)
@@ -176,7 +175,7 @@ def _make(name: str, frame: Frame, settings: Settings, *, ndim: int, other: str)
         raise InputError(f"The metric {name!r} compares with a reference, and there is none.", remedy="Give one.")
     tile = tiles.choose_tile(frame, settings, metric=name)
     statistic = TileCorrelation(
-        tile=tile, pixel_size=frame.pixel_size, threshold=settings.threshold, window=settings.window
+        tile=tile, pixel_size=frame.pixel_size, threshold=read_threshold(settings.threshold), window=settings.window
     )
     return FourierCorrelation(name=name, statistic=statistic)
 

@@ -8,7 +8,6 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import scipy.fft
 import scipy.sparse
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class Rings:
         folded = values.copy()
         half = (self.tile[0] - 1) // 2
         folded[1 : 1 + half] += values[: -half - 1 : -1]
-        return np.asarray(self._plain @ folded[: self.tile[0] // 2 + 1].ravel())
+        return np.asarray(self._matrix @ folded[: self.tile[0] // 2 + 1].ravel())
 
     def correlate(self, first: NDArray[np.complex128], second: NDArray[np.complex128]) -> NDArray[np.float64]:
         """Return the sums over the rings of the cross-spectrum's real part and of both power spectra.
@@ -122,37 +121,30 @@ class Rings:
         numpy.ndarray
             Shape (3, rings).
         """
-        # Real and imaginary parts belong to the same ring, so that products of plain floats, side by side, do. Rows of
-        # opposite frequency do as well: they are added first, which halves the sums.
+        # Rows of opposite frequency belong to the same ring, and real and imaginary part of a pixel do. They are added
+        # first, whole rows at a time, so that a quarter of the products is left to the slower sums over rings.
         a, b = first.view(np.float64), second.view(np.float64)
         half, rows = (self.tile[0] - 1) // 2, self.tile[0] // 2 + 1
         product = np.empty_like(a)
+        folded = np.empty((rows, *first.shape[1:]))
         sums = np.empty((3, self.count))
         for place, (x, y) in enumerate(((a, b), (a, a), (b, b))):
             np.multiply(x, y, out=product)
             product[1 : 1 + half] += product[: -half - 1 : -1]
-            sums[place] = self._paired @ product[:rows].ravel()
+            np.add(product[:rows, ..., 0::2], product[:rows, ..., 1::2], out=folded)
+            sums[place] = self._matrix @ folded.ravel()
         return sums
 
     @cached_property
-    def _plain(self) -> Any:
-        return self._matrix(1)
-
-    @cached_property
-    def _paired(self) -> Any:
-        return self._matrix(2)
-
-    def _matrix(self, floats: int) -> Any:
-        """Return the sparse matrix that sums over rings; each pixel is given by so many floats side by side.
+    def _matrix(self) -> Any:
+        """The sparse matrix that sums over rings the rows of ``rfftn`` that are left when opposite ones are added.
 
         Its products run in one thread and in a fixed order, which those of BLAS do not promise.
         """
         upper = self.number[: self.tile[0] // 2 + 1]
         inside = np.flatnonzero(upper.ravel() >= 0)
         weights = np.broadcast_to(self.weights, upper.shape).ravel()[inside]
-        columns = (inside[:, None] * floats + np.arange(floats)).ravel()
-        entries = (np.repeat(weights, floats), (np.repeat(upper.ravel()[inside], floats), columns))
-        return scipy.sparse.csr_array(entries, shape=(self.count, upper.size * floats))
+        return scipy.sparse.csr_array((weights, (upper.ravel()[inside], inside)), shape=(self.count, upper.size))
 
 
 @lru_cache(maxsize=8)
@@ -198,7 +190,14 @@ def centre(pixels: NDArray[Any], out: NDArray[np.float64]) -> float:
     return mean
 
 
-def transform(pixels: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.complex128]:
+def spectra_of(shape: tuple[int, ...]) -> NDArray[np.complex128]:
+    """Return an array for the transforms of tiles, shape (..., *tile), which `transform` fills."""
+    return np.empty((*shape[:-1], shape[-1] // 2 + 1), np.complex128)
+
+
+def transform(
+    pixels: NDArray[np.float64], window: NDArray[np.float64], out: NDArray[np.complex128] | None = None
+) -> NDArray[np.complex128]:
     """Return ``rfftn`` of tiles under a window, in float64 and in this thread; the tiles are overwritten.
 
     Parameters
@@ -207,9 +206,16 @@ def transform(pixels: NDArray[np.float64], window: NDArray[np.float64]) -> NDArr
         Shape (..., *tile).
     window
         Shape (*tile).
+    out
+        Array from `spectra_of` that takes the transforms; a new one when not given.
     """
     pixels *= window
-    return np.asarray(scipy.fft.rfftn(pixels, axes=range(-window.ndim, 0), workers=1))
+    # Axis by axis in one array: ``rfftn`` takes new ones at each call, which shows even where no page must be cleared.
+    out = spectra_of(pixels.shape) if out is None else out
+    np.fft.rfft(pixels, out=out)
+    for axis in range(-window.ndim, -1):
+        np.fft.fft(out, axis=axis, out=out)
+    return out
 
 
 def spectrum(pixels: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.complex128]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scalesr.errors import InputError
+from scalesr.metrics import moments
 from scalesr.metrics.exact import ExactSum
 from scalesr.metrics.measure import Measure
-from scalesr.metrics.slabs import SLAB, Buffer, slabs
-from scalesr.metrics.state import Count
+from scalesr.metrics.moments import Differences
+from scalesr.metrics.slabs import SLAB, Buffer, slabs, small_integers
+from scalesr.metrics.state import Count, State
 from scalesr.metrics.windows import require_reference
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from scalesr.metrics.frame import Frame, Settings
     from scalesr.metrics.patch import Patch
-    from scalesr.metrics.state import State
 
 ANGLES = "angles"
 """Part with the sum of the angles in radians."""
@@ -28,6 +29,7 @@ SPECTRA = "spectra"
 """Part with how many spectra have an angle, have a length of zero in either image, and lack a band."""
 PIXELS = 4096
 """Most pixels of a slab: it has that many of as many bands as fit in the cache."""
+_ONES = np.ones(PIXELS)
 NEAR = 1 - 5e-9
 """Cosine of 1e-4 radian. Below that angle the arc cosine loses half of its digits, and a longer way is taken."""
 
@@ -49,31 +51,53 @@ class SpectralAngles:
 
     def update(self, state: State, patch: Patch) -> State:
         """Add one cell."""
-        assert patch.reference is not None, "the maker of the metric sees to it"
-        output, reference = patch.output[patch.own], patch.reference[patch.own]
-        missing: NDArray[np.bool_] | None = None
-        if patch.missing is not None:
-            missing = np.any(patch.missing[patch.own], axis=0)
-        products = _Products(bands=len(output))
-        angles = 0.0
-        counts = np.zeros(3, np.int64)
-        for index in slabs(output.shape[1:], most=PIXELS):
-            x, y = output[(slice(None), *index)], reference[(slice(None), *index)]
-            gone = None if missing is None else missing[index]
-            gone = gone if gone is not None and gone.any() else None
-            xx, yy, xy = products.of(x, y, gone)
-            lengths = np.sqrt(xx)
-            lengths *= np.sqrt(yy)
-            there = lengths > 0
-            if there.all():
-                xy /= lengths
-                angles += float(_angles(xy, x, y).sum())
-            else:
-                used = there.reshape(x.shape[1:])
-                angles += float(_angles(xy[there] / lengths[there], x[:, used], y[:, used]).sum())
-            n, lost = int(np.count_nonzero(there)), 0 if gone is None else int(np.count_nonzero(gone))
-            counts += (n, there.size - n - lost, lost)
-        return state.add(ANGLES, ExactSum().add(angles)).add(SPECTRA, Count(counts))
+        return _gather(state, patch, None)
+
+
+def update_together(state: State, differences: State, patch: Patch) -> bool:
+    """Add one cell to the states of `SpectralAngles` and of `Differences`, to the bits that either adds alone.
+
+    Each pixel is brought from memory and converted once for both. Only sums that are exact do not show the order in
+    which they are taken: where the images are not integers of at most 16 bits nothing is added, and false returned.
+    """
+    assert patch.reference is not None, "the makers of the metrics see to it"
+    if not small_integers(patch.output, patch.reference):
+        return False
+    sums = np.zeros((len(patch.output), 2))
+    found = _gather(State(), patch, sums)
+    lost = int(found.counts(SPECTRA)[2])
+    state.merge(found)
+    counts = [(math.prod(patch.cell) - lost, lost)] * len(sums)
+    differences.add(moments.PIXELS, Count(counts)).add(moments.SUMS, ExactSum(sums.shape).add(sums))
+    return True
+
+
+def _gather(state: State, patch: Patch, differences: NDArray[np.float64] | None) -> State:
+    assert patch.reference is not None, "the maker of the metric sees to it"
+    output, reference = patch.output[patch.own], patch.reference[patch.own]
+    missing: NDArray[np.bool_] | None = None
+    if patch.missing is not None:
+        missing = np.any(patch.missing[patch.own], axis=0)
+    products = _Products(bands=len(output), differences=differences)
+    angles = 0.0
+    counts = np.zeros(3, np.int64)
+    for index in slabs(output.shape[1:], most=PIXELS):
+        x, y = output[(slice(None), *index)], reference[(slice(None), *index)]
+        gone = None if missing is None else missing[index]
+        gone = gone if gone is not None and gone.any() else None
+        xx, yy, xy = products.of(x, y, gone)
+        lengths = np.sqrt(xx)
+        lengths *= np.sqrt(yy)
+        there = lengths > 0
+        if there.all():
+            xy /= lengths
+            angles += float(_angles(xy, x, y).sum())
+        else:
+            used = there.reshape(x.shape[1:])
+            angles += float(_angles(xy[there] / lengths[there], x[:, used], y[:, used]).sum())
+        n, lost = int(np.count_nonzero(there)), 0 if gone is None else int(np.count_nonzero(gone))
+        counts += (n, there.size - n - lost, lost)
+    return state.add(ANGLES, ExactSum().add(angles)).add(SPECTRA, Count(counts))
 
 
 @dataclass(frozen=True)
@@ -128,8 +152,9 @@ def make_sam(frame: Frame, settings: Settings) -> Sam:
 class _Products:
     """Inner products of the spectra of a slab, a few bands at a time so that they stay in the cache."""
 
-    def __init__(self, *, bands: int) -> None:
+    def __init__(self, *, bands: int, differences: NDArray[np.float64] | None = None) -> None:
         self._group = min(bands, SLAB // PIXELS)
+        self._differences = differences
         self._buffers = Buffer(), Buffer()
 
     def of(
@@ -153,7 +178,17 @@ class _Products:
                     sums[place] += np.einsum("bp,bp->p", one, other)
                 else:
                     np.einsum("bp,bp->p", one, other, out=sums[place])
+            if self._differences is not None:
+                self._add_differences(a, b, self._differences[first : first + len(a)])
         return sums[0], sums[1], sums[2]
+
+    @staticmethod
+    def _add_differences(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+        """Add |a - b| and its square to the sums of each band; writes over `a`."""
+        np.subtract(a, b, out=a)
+        sums[:, Differences.SQUARED] += np.vecdot(a, a)
+        np.abs(a, out=a)
+        sums[:, Differences.ABSOLUTE] += np.vecdot(a, _ONES[: a.shape[1]])
 
 
 def _angles(cosines: NDArray[np.float64], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:

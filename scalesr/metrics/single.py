@@ -11,7 +11,7 @@ from scalesr.errors import InputError
 from scalesr.metrics.curve import Curve, basis
 from scalesr.metrics.rings import WINDOWS, Rings, correlation_of, rings_of, spectrum, window_of
 from scalesr.metrics.single_image import SingleImage, judged
-from scalesr.metrics.thresholds import AT_NYQUIST, crossing, period_of, threshold_of
+from scalesr.metrics.thresholds import AT_NYQUIST, crossing, period_of, read_threshold, threshold_of
 from scalesr.metrics.tiles import choose_tile
 
 if TYPE_CHECKING:
@@ -105,5 +105,7 @@ def make_frc_single(frame: Frame, settings: Settings) -> CheckerboardResolution:
             remedy="Measure with axes yx, or ask for 'fsc' with a reference.",
         )
     tile = choose_tile(frame, settings, metric="frc_single", least=16)
-    statistic = CheckerboardCorrelation(tile=tile, pixel_size=frame.pixel_size, threshold=settings.threshold)
+    statistic = CheckerboardCorrelation(
+        tile=tile, pixel_size=frame.pixel_size, threshold=read_threshold(settings.threshold)
+    )
     return CheckerboardResolution(statistic=statistic)

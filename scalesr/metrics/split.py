@@ -11,7 +11,7 @@ from scalesr.errors import InputError
 from scalesr.metrics.curve import Curve, basis, curve_of
 from scalesr.metrics.rings import WINDOWS, correlation_of, rings_of, spectrum, window_of
 from scalesr.metrics.single_image import SingleImage, judged
-from scalesr.metrics.thresholds import crossing, period_of, threshold_of
+from scalesr.metrics.thresholds import crossing, period_of, read_threshold, threshold_of
 from scalesr.metrics.tiles import choose_tile
 
 if TYPE_CHECKING:
@@ -98,6 +98,6 @@ def make_frc_split(frame: Frame, settings: Settings) -> SplitResolution:
         )
     tile = choose_tile(frame, settings, metric="frc_split")
     statistic = SplitCorrelation(
-        tile=tile, pixel_size=frame.pixel_size, threshold=settings.threshold, window=settings.window
+        tile=tile, pixel_size=frame.pixel_size, threshold=read_threshold(settings.threshold), window=settings.window
     )
     return SplitResolution(statistic=statistic)

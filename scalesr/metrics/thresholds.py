@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scalesr.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -16,11 +18,36 @@ SEVENTH = 1 / 7
 """Nieuwenhuizen et al. (2013)."""
 SNR: dict[str, float] = {"half-bit": (math.sqrt(2) - 1) / 2, "one-bit": 0.5}
 """Signal-to-noise ratio of a ring that carries so much information in each pixel (van Heel and Schatz, 2005)."""
+_SNR = "snr:"
 
 AT_NYQUIST = 0.0
 """Period that stands for a curve that never falls below the threshold: finer than can be told."""
 NO_CORRELATION = math.inf
 """Period that stands for a curve that lies below the threshold from its start."""
+
+
+def read_threshold(text: str) -> Threshold:
+    """Return a threshold that is known.
+
+    Raises
+    ------
+    InputError
+        It is not; the message lists those that are.
+    """
+    known = ("1/7", "0.5", "three-sigma", *SNR)
+    if text.startswith(_SNR):
+        try:
+            ratio = float(text.removeprefix(_SNR))
+        except ValueError:
+            ratio = math.nan
+        if 0 < ratio < math.inf:
+            return text
+    elif text in known:
+        return text
+    raise InputError(
+        f"There is no threshold {text!r} for Fourier correlations.",
+        remedy=f"Give one of {', '.join(known)}, or a ratio of signal to noise such as snr:0.3.",
+    )
 
 
 def threshold_of(name: Threshold, n: ArrayLike) -> NDArray[np.float64]:
@@ -30,7 +57,8 @@ def threshold_of(name: Threshold, n: ArrayLike) -> NDArray[np.float64]:
     ----------
     name
         ``1/7`` and ``0.5`` are the same for all rings. ``half-bit`` and ``one-bit`` are those of van Heel and Schatz
-        (2005). ``three-sigma`` is ``3 / (sqrt(n) + 3 - 1)``, as it is usual in microscopy.
+        (2005), and ``snr:X`` is the same for a ratio X of signal to noise. ``three-sigma`` is
+        ``3 / (sqrt(n) + 3 - 1)``, as it is usual in microscopy.
     n
         Fourier pixels in each ring.
     """
@@ -41,7 +69,7 @@ def threshold_of(name: Threshold, n: ArrayLike) -> NDArray[np.float64]:
         return np.full(root.shape, 0.5)
     if name == "three-sigma":
         return np.asarray(3 / (root + 3 - 1))
-    snr = SNR[name]
+    snr = float(name.removeprefix(_SNR)) if name.startswith(_SNR) else SNR[name]
     spread = 2 * math.sqrt(snr) / root
     return np.asarray((snr + spread + 1 / root) / (snr + 1 + spread))
 

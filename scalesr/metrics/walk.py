@@ -6,7 +6,9 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from scalesr.metrics.moments import Differences
 from scalesr.metrics.patch import Patch, measured_span
+from scalesr.metrics.sam import SpectralAngles, update_together
 from scalesr.metrics.state import State
 
 if TYPE_CHECKING:
@@ -102,6 +104,21 @@ def gather(statistics: Sequence[Statistic], pieces: Iterable[Patch]) -> Mapping[
     """Return what each statistic gathers from some patches."""
     states = {statistic: State() for statistic in statistics}
     for patch in pieces:
-        for statistic, state in states.items():
-            states[statistic] = statistic.update(state, patch.within(statistic.context))
+        take_in(states, patch)
     return states
+
+
+def take_in(states: dict[Statistic, State], patch: Patch) -> None:
+    """Add a patch to what each statistic has gathered: the same bits whatever is gathered beside it."""
+    angles = next((s for s in states if isinstance(s, SpectralAngles)), None)
+    differences = next((s for s in states if isinstance(s, Differences)), None)
+    done: tuple[Statistic, ...] = ()
+    if (
+        angles is not None
+        and differences is not None
+        and update_together(states[angles], states[differences], patch.within(angles.context))
+    ):
+        done = (angles, differences)
+    for statistic, state in states.items():
+        if statistic not in done:
+            states[statistic] = statistic.update(state, patch.within(statistic.context))

@@ -11,7 +11,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalesr.metrics.rings import centre, correlation_of, rings_of, spectrum, transform, window_of
+from scalesr.metrics.rings import centre, correlation_of, rings_of, spectra_of, spectrum, transform, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +114,18 @@ def test_a_spectrum_leaves_the_tile_as_it_is() -> None:
     before = pixels.copy()
     assert spectrum(pixels, np.ones((8, 8)))[0, 0] == pytest.approx(0)
     np.testing.assert_array_equal(pixels, before)
+
+
+@pytest.mark.parametrize("tile", [(64, 64), (13, 10), (9, 16, 12)])
+def test_a_transform_is_the_same_in_an_array_that_was_used_and_beside_other_tiles(tile: tuple[int, ...]) -> None:
+    pixels, window = np.random.default_rng(0).standard_normal((2, *tile)), window_of(tile, "hann")
+    expected = np.fft.rfftn(pixels * window, axes=range(1, 1 + len(tile)))
+    spectra = spectra_of(pixels.shape)
+    spectra.fill(np.nan)
+    assert transform(pixels.copy(), window, spectra) is spectra
+    np.testing.assert_allclose(spectra, expected, rtol=1e-12, atol=1e-12)
+    alone = [transform(one.copy(), window) for one in pixels]
+    np.testing.assert_array_equal(spectra, alone)
 
 
 def test_a_ring_without_power_does_not_correlate() -> None:

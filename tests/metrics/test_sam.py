@@ -154,3 +154,22 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure_arrays(output, "sam")
     with pytest.raises(InputError, match="one band"):
         measure_arrays(output[:1], "sam", reference=reference[:1])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint8", "float32"])
+def test_beside_psnr_all_figures_keep_their_bits(dtype: str, *, masked: bool) -> None:
+    output, reference = pair(dtype, (20, 150, 130))
+    output[:, 3, 5] = 0
+    settings = Settings(data_range=255)
+    mask = np.random.default_rng(1).random(output.shape[1:]) < 0.9 if masked else None
+    frame = frame_of(output, reference=reference, cell=(64, 96), settings=settings)
+
+    def states(names: list[str]) -> dict[str, list[dict[str, Any]]]:
+        metrics = make_metrics(names, frame, settings)
+        some = [metric.statistic for metric in metrics]
+        found = gather(some, patches(frame, output, reference=reference, mask=mask, context=(0, 0)))
+        return {m.name: [part.to_json() for _, part in sorted(found[m.statistic].parts.items())] for m in metrics}
+
+    together = states(["psnr", "sam", "mae"])
+    assert together == {**states(["psnr"]), **states(["sam"]), **states(["mae"])}

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalesr.metrics.thresholds import AT_NYQUIST, NO_CORRELATION, crossing, period_of, quantile, threshold_of, told
+from scalesr.errors import InputError
+from scalesr.metrics.thresholds import (
+    AT_NYQUIST,
+    NO_CORRELATION,
+    crossing,
+    period_of,
+    quantile,
+    read_threshold,
+    threshold_of,
+    told,
+)
 
 N = np.array([8, 100, 10**8])
 
@@ -67,3 +77,14 @@ def test_quantiles_do_not_mix_numbers_with_what_is_none() -> None:
 @given(st.lists(st.floats(0.5, 99), min_size=1, max_size=9), st.floats(0, 1))
 def test_quantiles_of_numbers_are_those_of_numpy(periods: list[float], share: float) -> None:
     assert quantile(np.array(periods), share) == pytest.approx(float(np.quantile(periods, share)))
+
+
+def test_any_ratio_of_signal_to_noise() -> None:
+    np.testing.assert_allclose(threshold_of("snr:0.5", N), threshold_of("one-bit", N), rtol=1e-15)
+    assert threshold_of("snr:3", 10**12)[()] == pytest.approx(0.75, rel=1e-4)
+
+
+@pytest.mark.parametrize("text", ["0.2", "snr:", "snr:0", "snr:inf", "snr:loud", "two-bit"])
+def test_an_unknown_threshold_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="no threshold"):
+        read_threshold(text)
