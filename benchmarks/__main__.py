@@ -19,6 +19,7 @@ FULL = (
     ("measuring", "speed", "--gigabytes", "4"),
     ("measuring", "kernels", "--size", "8192"),
     ("measuring", "memory", "1", "16"),
+    ("importing", "200", "1000"),
 )
 QUICK = (
     ("speed", "--size", "1024"),
@@ -28,6 +29,7 @@ QUICK = (
     ("measuring", "speed", "--gigabytes", "0.05", "--repeats", "1"),
     ("measuring", "kernels", "--size", "1024", "--repeats", "1"),
     ("measuring", "memory", "0.02", "0.05"),
+    ("importing", "5"),
 )
 
 

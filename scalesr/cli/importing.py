@@ -29,6 +29,16 @@ A file that does not say what its dimensions are, nor how large its pixels:
 A folder of numbered planes:
 
   [cyan]scalesr import 'planes/*.tif' volume.ome.zarr --pixel-size 0.5 --unit um[/cyan]
+
+Spectral cubes, with their wavelengths:
+
+  [cyan]scalesr import capture.hdr capture.ome.zarr[/cyan]
+  [cyan]scalesr import scene.mat scene.ome.zarr --variable cube[/cyan]
+
+Mass spectrometry images, one band for each m/z of a list:
+
+  [cyan]scalesr import run.imzML cube.ome.zarr --peaks 700.55,864.6 --ppm 5[/cyan]
+  [cyan]scalesr import run.imzML cube.ome.zarr --peaks lipids.csv[/cyan]
 """
 
 
@@ -37,7 +47,8 @@ def import_command(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A TIFF, .npy, Zarr array, folder of TIFF planes, or a pattern such as 'planes/*.tif'.",
+            help="A TIFF, imzML, ENVI cube, MATLAB file, .npy, Zarr array, folder of TIFF planes, or a pattern such as "
+            "'planes/*.tif'.",
         ),
     ],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Where the OME-Zarr image goes.")],
@@ -61,6 +72,28 @@ def import_command(
         typer.Option(help="Unit of the pixel size: micrometer, nanometer, ...", show_default="as the source says"),
     ] = None,
     series: Annotated[int, typer.Option(min=0, metavar="N", help="Which image of a file that holds several.")] = 0,
+    variable: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which variable of a MATLAB file.",
+            show_default="the only numeric one of three dimensions",
+        ),
+    ] = None,
+    peaks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NUMBERS",
+            help="m/z of the bands of an imzML file: 700.55,864.6, or a text or CSV file with one in each line.",
+            show_default="the 200 highest of the mean spectrum",
+        ),
+    ] = None,
+    ppm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PPM", help="Half the width of the window around each m/z of an imzML file.", show_default="10"
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", metavar="", help="Replace an image that is there.")] = False,
     quiet: given.Quiet = False,
     json: given.Json = False,
@@ -83,6 +116,9 @@ def import_command(
                 pixel_size=sizes,
                 unit=unit,
                 series=series,
+                variable=variable,
+                peaks=parse_peaks(peaks),
+                ppm=ppm,
                 mode="overwrite" if overwrite else "create",
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
@@ -91,6 +127,16 @@ def import_command(
         elif not quiet:
             shape = ", ".join(f"{axis.name} {size:,}" for axis, size in zip(image.axes, image.shape, strict=True))
             print_lines([("written", image.url), ("image", f"{shape}; {image.dtype}; {len(image.levels)} levels")])
+
+
+def parse_peaks(text: str | None) -> str | tuple[float, ...] | None:
+    """Return the m/z that a text lists, or else the text, which then names a file of them."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return text
 
 
 def _bar(console: Console, *, shown: bool) -> Progress:

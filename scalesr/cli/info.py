@@ -17,6 +17,7 @@ from scalesr.errors import InputError, ScalesrError
 if TYPE_CHECKING:
     from scalesr.cli.output import Lines
     from scalesr.images import Channel, Image, Level
+    from scalesr.images.spectral import SpectralAxis
 
 EXAMPLES = """
 [bold]Example[/bold]
@@ -42,6 +43,7 @@ def info(
     """
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         from scalesr.images import open_image  # noqa: PLC0415 zarr takes most of a second
+        from scalesr.images.spectral import read_spectral  # noqa: PLC0415
 
         try:
             image = open_image(source, series=series)
@@ -56,11 +58,19 @@ def info(
             print_lines([*_history_lines(made), ("go on", "run the same command again with --resume")])
             return
         made = history(image.url)
+        spectral = read_spectral(image)
         if json:
-            print_json(document(image) | ({"made_by": made} if made else {}))
+            print_json(document(image) | _spectral_values(spectral) | ({"made_by": made} if made else {}))
             return
         print_heading(image.name)
-        print_lines([*_image_lines(image), *_level_lines(image.levels), *_channel_lines(image.channels)])
+        print_lines(
+            [
+                *_image_lines(image),
+                *_level_lines(image.levels),
+                *_channel_lines(image.channels),
+                *_spectral_lines(spectral),
+            ]
+        )
         if made is not None:
             print_heading("Made by scalesr")
             print_lines(_history_lines(made))
@@ -146,6 +156,21 @@ def _channel_lines(channels: tuple[Channel, ...]) -> Lines:
         return []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return [("channels", ", ".join(names[:_SHOWN]) + more)]
+
+
+def _spectral_values(axis: SpectralAxis | None) -> dict[str, Any]:
+    if axis is None:
+        return {}
+    facts = {"quantity": axis.quantity, "unit": axis.unit, "values": axis.values.tolist()}
+    return {"spectral": facts | {"attributes": dict(axis.attributes)}}
+
+
+def _spectral_lines(axis: SpectralAxis | None) -> Lines:
+    if axis is None:
+        return []
+    unit = f" {axis.unit}" if axis.unit else "" if axis.quantity == "m/z" else " (no unit)"
+    span = f"{axis.values.min():.6g} to {axis.values.max():.6g}{unit}"
+    return [("spectrum", f"{axis.values.size:,} bands; {axis.quantity} {span}")]
 
 
 def _history_lines(made: dict[str, Any]) -> Lines:

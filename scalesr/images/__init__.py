@@ -7,12 +7,14 @@ from scalesr.images.downsample import downsample
 from scalesr.images.files import Files
 from scalesr.images.image import Image, Level
 from scalesr.images.importing import import_image
+from scalesr.images.imzml_export import export_imzml
 from scalesr.images.layout import ImageLayout, LevelLayout, halved_axes, level_steps, pyramid_layout, scaled_geometry
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_image
 from scalesr.images.plates import is_plate, list_fields
 from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
 from scalesr.images.reading import BadChunk
+from scalesr.images.spectral import SpectralAxis, read_spectral, write_spectral
 from scalesr.images.statistics import Statistics, StatisticsAccumulator, image_statistics
 from scalesr.images.writer import OWN, ImageWriter, create_image, remove_image
 
@@ -29,6 +31,7 @@ __all__ = [
     "Level",
     "LevelLayout",
     "Location",
+    "SpectralAxis",
     "Statistics",
     "StatisticsAccumulator",
     "build_pyramid",
@@ -36,6 +39,7 @@ __all__ = [
     "count_shards",
     "create_image",
     "downsample",
+    "export_imzml",
     "halved_axes",
     "image_statistics",
     "import_image",
@@ -44,7 +48,9 @@ __all__ = [
     "list_fields",
     "open_image",
     "pyramid_layout",
+    "read_spectral",
     "remove_image",
     "scaled_geometry",
     "shard_regions",
+    "write_spectral",
 ]

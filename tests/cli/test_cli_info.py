@@ -12,6 +12,7 @@ from commands import call, only_json, program, speckle, write_image
 
 from scalesr.engine.ledger import MANIFEST, RECORDS, record_key
 from scalesr.images import OWN, open_image
+from scalesr.images.spectral import SpectralAxis, write_spectral
 from scalesr.models import available
 
 if TYPE_CHECKING:
@@ -30,6 +31,25 @@ def test_an_image_is_described(tmp_path: Path) -> None:
     assert [axis["kind"] for axis in document["axes"]] == ["channel", "space", "space"]
     assert len(document["levels"]) == 3
     assert "made_by" not in document
+
+
+def test_the_bands_of_a_spectral_image_are_described(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.zarr", speckle(3, 70, 60), "cyx", chunk=64)
+    assert "spectrum" not in call("info", tmp_path / "in.zarr").stdout
+    assert "spectral" not in only_json(call("info", tmp_path / "in.zarr", "--json"))
+    values = np.array([1000.0, 550.25, 400.5])
+    bands = SpectralAxis(values=values, quantity="wavelength", unit="nanometer", attributes={"bad_bands": [1]})
+    write_spectral(tmp_path / "in.zarr", bands)
+    text = call("info", tmp_path / "in.zarr").stdout
+    assert "3 bands; wavelength 400.5 to 1000 nanometer" in text
+    assert only_json(call("info", tmp_path / "in.zarr", "--json"))["spectral"] == {
+        "quantity": "wavelength",
+        "unit": "nanometer",
+        "values": [1000.0, 550.25, 400.5],
+        "attributes": {"bad_bands": [1]},
+    }
+    write_spectral(tmp_path / "in.zarr", SpectralAxis(values=values, quantity="m/z"))
+    assert "3 bands; m/z 400.5 to 1000\n" in call("info", tmp_path / "in.zarr").stdout
 
 
 def test_an_output_says_what_made_it(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +16,10 @@ import zarr
 from scalesr.errors import InputError, ScalesrError
 from scalesr.images.axes import Channel
 from scalesr.images.importing.arrays import NumpySource, ZarrSource
+from scalesr.images.importing.companions import Accompanied, write_companions
+from scalesr.images.importing.envi import EnviSource, is_envi
+from scalesr.images.importing.imzml import PPM, ImzMLSource
+from scalesr.images.importing.matlab import MatlabSource
 from scalesr.images.importing.sequence import SequenceSource
 from scalesr.images.importing.source import Source, orient
 from scalesr.images.importing.tiff import TiffSource
@@ -21,11 +27,12 @@ from scalesr.images.layout import ImageLayout, auto_chunks, auto_shards, pyramid
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_image
 from scalesr.images.pyramid import build_pyramid, count_shards, shard_regions
+from scalesr.images.spectral import write_spectral
 from scalesr.images.statistics import StatisticsAccumulator
 from scalesr.images.writer import create_image, remove_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scalesr.images.image import Image, Version
     from scalesr.images.importing.source import Oriented
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
 
 _PATTERN = set("*?[")
 _TIFF = {".tif", ".tiff"}
+_SPECTRA_BYTES = 16 << 20
+_SMALLEST = 64
 _MANY = 64  # beyond it, the channels are a spectrum, and nobody sets a window for each
 
 
@@ -45,6 +54,9 @@ def import_image(
     pixel_size: float | Mapping[str, float] | None = None,
     unit: str | None = None,
     series: int = 0,
+    variable: str | None = None,
+    peaks: str | os.PathLike[str] | Sequence[float] | None = None,
+    ppm: float | None = None,
     chunks: tuple[int, ...] | None = None,
     shards: tuple[int, ...] | None = None,
     mode: Literal["create", "overwrite"] = "create",
@@ -59,8 +71,8 @@ def import_image(
     Parameters
     ----------
     source
-        TIFF in any dialect, ``.npy``, a Zarr array, a folder of numbered TIFF planes, or a pattern such as
-        ``'folder/*.tif'``.
+        TIFF in any dialect, imzML, an ENVI cube (its header or its pixels), a MATLAB file, ``.npy``, a Zarr array, a
+        folder of numbered TIFF planes, or a pattern such as ``'folder/*.tif'``.
     target
         Local path or fsspec URL.
     axes
@@ -71,6 +83,13 @@ def import_image(
         Unit of the spatial axes; over what the source says.
     series
         Which image of a file that holds several.
+    variable
+        Which variable of a MATLAB file; ``None`` takes the only numeric one of three dimensions.
+    peaks
+        m/z that become the bands of an imzML file, or a text or CSV file of them; ``None`` takes the 200 highest peaks
+        of the mean spectrum.
+    ppm
+        Half the width of the window around each m/z of an imzML file; ``None`` is 10.
     chunks, shards
         In the order of the written axes (time, channel, space); ``None`` chooses some 16 MiB for a shard.
     mode
@@ -89,7 +108,15 @@ def import_image(
     OutputError
         The target exists, or cannot be written.
     """
-    reader = open_source(source, series=series)
+    reader = open_source(
+        source,
+        series=series,
+        variable=variable,
+        axes=axes,
+        peaks=peaks,
+        ppm=ppm,
+        sized="file" if pixel_size is None else "given",
+    )
     try:
         oriented = orient(reader, axes, unit=unit)
         layout = _layout(oriented, pixel_size=pixel_size, unit=unit, chunks=chunks, shards=shards)
@@ -101,7 +128,12 @@ def import_image(
                 writer.write(0, region, oriented.read(region))
                 if progress is not None:
                     progress(done + 1, total)
+            if isinstance(reader, Accompanied):
+                write_companions(writer, reader)
             build_pyramid(writer, progress=None if progress is None else lambda done, _: progress(first + done, total))
+            spectral = oriented.source.facts.spectral
+            if spectral is not None and spectral.values.size == _bands(oriented):
+                write_spectral(target, spectral, storage_options=storage_options)
             writer.publish(channels=_windowed(writer))
         except BaseException:
             with contextlib.suppress(ScalesrError, OSError):
@@ -112,8 +144,17 @@ def import_image(
     return open_image(target, storage_options=storage_options)
 
 
-def open_source(source: str | os.PathLike[str], *, series: int = 0) -> Source:
-    """Return the reader for a file, a folder or a pattern.
+def open_source(
+    source: str | os.PathLike[str],
+    *,
+    series: int = 0,
+    variable: str | None = None,
+    axes: str | None = None,
+    peaks: str | os.PathLike[str] | Sequence[float] | None = None,
+    ppm: float | None = None,
+    sized: Literal["file", "given"] = "file",
+) -> Source:
+    """Return the reader for a file, a folder or a pattern; the options are those of `import_image`.
 
     Raises
     ------
@@ -122,6 +163,8 @@ def open_source(source: str | os.PathLike[str], *, series: int = 0) -> Source:
     """
     text = os.fspath(source)
     path = Path(text).expanduser().absolute()
+    ending = path.suffix.lower()
+    _check_options(text, ending, variable=variable, peaks=peaks, ppm=ppm)
     if _PATTERN & set(text) and not path.exists():
         return SequenceSource(sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))), where=text)
     location = Location.parse(text)
@@ -132,9 +175,47 @@ def open_source(source: str | os.PathLike[str], *, series: int = 0) -> Source:
         )
     if location.path is None or path.is_dir():
         return _folder_source(location)
-    if path.suffix.lower() == ".npy":
-        return NumpySource(path)
+    named: dict[str, Callable[[Path], Source]] = {
+        ".imzml": partial(_imzml_source, axes=axes, peaks=peaks, ppm=ppm, sized=sized),
+        ".mat": partial(MatlabSource, variable=variable, axes=axes),
+        ".npy": NumpySource,
+    }
+    if ending in named:
+        return named[ending](path)
+    if ending not in _TIFF and is_envi(path):
+        return EnviSource(path)
     return TiffSource(path, series=series)
+
+
+def _check_options(
+    where: str,
+    ending: str,
+    *,
+    variable: str | None,
+    peaks: str | os.PathLike[str] | Sequence[float] | None,
+    ppm: float | None,
+) -> None:
+    if ending == ".ibd":
+        raise InputError(f"{where} holds the spectra of an imzML file.", remedy="Name the .imzML beside it.")
+    if variable is not None and ending != ".mat":
+        raise InputError(f"{where} is not a MATLAB file, which could have variables.", remedy="Leave --variable out.")
+    if (peaks is not None or ppm is not None) and ending != ".imzml":
+        raise InputError(f"{where} is not imzML, of which peaks could be taken.", remedy="Leave --peaks and --ppm out.")
+
+
+def _imzml_source(
+    path: Path,
+    *,
+    axes: str | None,
+    peaks: str | os.PathLike[str] | Sequence[float] | None,
+    ppm: float | None,
+    sized: Literal["file", "given"],
+) -> Source:
+    source = ImzMLSource(path, peaks=peaks, ppm=PPM if ppm is None else ppm, pixel_size=sized)
+    known = "".join(source.facts.letters)
+    if axes not in (None, known):
+        raise InputError(f"{path} has the axes {known}, not {axes}.", remedy="Leave --axes out.")
+    return source
 
 
 def _folder_source(location: Location) -> Source:
@@ -178,9 +259,10 @@ def _layout(
     bad = {name: size for name, size in sizes.items() if not 0 < size < float("inf")}
     if bad:
         raise InputError(f"pixel sizes {bad} are not positive.", remedy="Give positive numbers.")
-    chunks = chunks or auto_chunks(axes, shape)
     colours = [i for i, axis in enumerate(axes) if axis.kind == "channel"]
-    count = shape[colours[0]] if colours else 1
+    together = colours if facts.colours == "together" else []
+    chunks = chunks or _fitting(auto_chunks(axes, shape), oriented, together)
+    count = _bands(oriented)
     return pyramid_layout(
         axes=axes,
         shape=shape,
@@ -195,18 +277,31 @@ def _layout(
             chunks,
             itemsize=facts.dtype.itemsize,
             grow="rows" if facts.reads == "rows" else "evenly",
-            together=colours if facts.colours == "together" else (),
+            together=together,
         ),
         channels=facts.channels if len(facts.channels) == count else (Channel(),) * count,
         name=facts.name,
     )
 
 
+def _bands(oriented: Oriented) -> int:
+    return next((n for axis, n in zip(oriented.axes, oriented.shape, strict=True) if axis.kind == "channel"), 1)
+
+
+def _fitting(chunks: tuple[int, ...], oriented: Oriented, together: list[int]) -> tuple[int, ...]:
+    """Return chunks of a smaller ground where whole spectra of the given ones would make too large a shard."""
+    spatial = [i for i, axis in enumerate(oriented.axes) if axis.kind == "space"]
+    size = oriented.source.facts.dtype.itemsize * math.prod(oriented.shape[i] for i in together)
+    while together and size * math.prod(chunks[i] for i in spatial) > _SPECTRA_BYTES and max(chunks) > _SMALLEST:
+        chunks = tuple(-(-n // 2) if i in spatial and n > _SMALLEST else n for i, n in enumerate(chunks))
+    return chunks
+
+
 def _windowed(writer: ImageWriter) -> tuple[Channel, ...]:
     """Return the channels with the window that a viewer should begin with, from the coarsest level."""
     layout = writer.layout
     if len(layout.channels) > _MANY:
-        return ()
+        return _ranged(writer) if any(channel.label for channel in layout.channels) else ()
     kinds = [axis.kind for axis in layout.axes]
     coarsest = len(layout.levels) - 1
     place = kinds.index("channel") if "channel" in kinds else None
@@ -221,6 +316,24 @@ def _windowed(writer: ImageWriter) -> tuple[Channel, ...]:
                 accumulator.update(np.asarray(writer.array(coarsest)[single]))
         found.append(_with_window(channel, accumulator.finalize()))
     return tuple(found)
+
+
+def _ranged(writer: ImageWriter) -> tuple[Channel, ...]:
+    """Return many channels with the range of each in the coarsest level, which is read once."""
+    layout = writer.layout
+    place = next(i for i, axis in enumerate(layout.axes) if axis.kind == "channel")
+    others = tuple(i for i in range(len(layout.axes)) if i != place)
+    low, high = np.full(len(layout.channels), np.inf), np.full(len(layout.channels), -np.inf)
+    for region in shard_regions(layout.levels[-1]):
+        pixels = np.asarray(writer.array(len(layout.levels) - 1)[region], dtype=np.float64)
+        fine = np.isfinite(pixels)
+        part = region[place]
+        low[part] = np.minimum(low[part], pixels.min(axis=others, initial=np.inf, where=fine))
+        high[part] = np.maximum(high[part], pixels.max(axis=others, initial=-np.inf, where=fine))
+    return tuple(
+        replace(channel, start=float(a), end=float(b)) if a <= b and channel.start is None else channel
+        for channel, a, b in zip(layout.channels, low, high, strict=True)
+    )
 
 
 def _with_window(channel: Channel, statistics: Statistics) -> Channel:

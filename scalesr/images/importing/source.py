@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.images.axes import Channel
+    from scalesr.images.spectral import SpectralAxis
 
 UNKNOWN = "?"
 """Letter of an axis that the file does not name."""
@@ -49,6 +50,8 @@ class Facts:
     """``rows``: a region costs as much as its full rows."""
     colours: Literal["apart", "together"] = "apart"
     """``together``: the channels of a pixel lie side by side, and one costs as much as all."""
+    spectral: SpectralAxis | None = None
+    """What the channels are, where they are the bands of a spectrum."""
 
 
 class Source(Protocol):

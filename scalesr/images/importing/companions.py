@@ -1,0 +1,81 @@
+"""What a source knows of each pixel beside its bands, as Zarr arrays beside the levels: ``tic`` and ``mask``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import zarr
+
+from scalesr.images.faults import writing
+from scalesr.images.locations import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from scalesr.images.image import Image
+    from scalesr.images.writer import ImageWriter
+
+_EDGE = 512
+
+
+@runtime_checkable
+class Accompanied(Protocol):
+    """A source that knows, once all of it was read, more of each pixel than its bands."""
+
+    def companions(self) -> Mapping[str, np.dtype[Any]]:
+        """Return the names of what it knows, and their number formats."""
+
+    def companion(self, name: str, region: tuple[slice, ...]) -> NDArray[Any]:
+        """Return one of them in a region of the spatial axes, in the source's own order of them."""
+
+
+def write_companions(writer: ImageWriter, source: Accompanied) -> None:
+    """Write what a source knows beside the levels of an image, a chunk at a time.
+
+    The spatial axes of source and image are in the same order.
+
+    Raises
+    ------
+    OutputError
+        No space, no permission, no connection.
+    """
+    layout = writer.layout
+    spatial = [i for i, axis in enumerate(layout.axes) if axis.kind == "space"]
+    shape = tuple(layout.levels[0].shape[i] for i in spatial)
+    chunks = tuple(min(n, _EDGE) if i >= len(shape) - 2 else 1 for i, n in enumerate(shape))
+    names = [layout.axes[i].name for i in spatial]
+    store = Location(writer.url, writer.storage_options).store("write")
+    for name, dtype in source.companions().items():
+        with writing(f"{writer.url}/{name}"):
+            array: zarr.Array[Any] = zarr.create_array(
+                store,
+                name=name,
+                shape=shape,
+                chunks=chunks,
+                dtype=dtype,
+                fill_value=0,
+                zarr_format=3 if writer.version == "0.5" else 2,
+                dimension_names=names if writer.version == "0.5" else None,
+            )
+            counts = [-(-n // chunk) for n, chunk in zip(shape, chunks, strict=True)]
+            for index in np.ndindex(*counts):
+                region = tuple(
+                    slice(i * chunk, min((i + 1) * chunk, n)) for i, chunk, n in zip(index, chunks, shape, strict=True)
+                )
+                array[region] = source.companion(name, region)
+
+
+def open_companion(image: Image, name: str) -> zarr.Array[Any] | None:
+    """Return an array that lies beside an image's levels and covers its pixels, read-only; ``None`` if none does."""
+    store = Location(image.url, image.storage_options).store("read")
+    try:
+        array: zarr.Array[Any] = zarr.open_array(
+            store, path=name, mode="r", zarr_format=3 if image.version == "0.5" else 2
+        )
+    except (FileNotFoundError, zarr.errors.ArrayNotFoundError, zarr.errors.NodeTypeValidationError):
+        return None
+    shape = tuple(n for n, axis in zip(image.shape, image.axes, strict=True) if axis.kind == "space")
+    return array if array.shape == shape else None
