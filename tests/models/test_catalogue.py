@@ -211,7 +211,7 @@ def test_a_cache_that_cannot_be_written_is_no_trouble(tmp_path: Path, monkeypatc
 def test_trained_defaults_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edsr: Path) -> None:
     monkeypatch.setattr(catalogue, "_WEIGHTS", tmp_path)
     edsr.rename(tmp_path / "rrdb-x4.safetensors")
-    assert ("rrdb-x4", "edsr trained for scalesr") in available()
+    assert ("rrdb-x4", "edsr trained for scalesr; the default") in available()
     ref = ref_of("default")
     assert ref == ref_of("rrdb-x4")
     assert ref.source == "builtin:rrdb-x4"
