@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from scalesr.metrics import Statistic
 
 BUFFER_BYTES = 2**27
-"""Bytes of one row of cells of one image in a stretch: wide, for a shard that is read in parts costs more."""
+"""Most bytes of one row of cells of one image in a stretch: wide, for a shard that is read in parts costs more."""
+BUFFER_BYTES_IN_CONTEXT = 2**25
+"""The same where statistics look around: their arithmetic outweighs the reading, and two rows of chunks are held."""
+KERNEL_BYTES = 2**26
+"""Bytes that the statistics' own slabs and filters take at the most; measured by benchmarks/measuring.py."""
 TASKS_PER_SLOT = 6
 """So many stretches for each worker at least, where there are cells enough, so that all end at about the same time."""
 
@@ -62,15 +66,16 @@ class Gathered:
     """Chunks that could not be decoded and were filled."""
 
 
-def stretches(subjects: Subjects, *, slots: int) -> list[Stretch]:
+def stretches(subjects: Subjects, *, context: tuple[int, ...], slots: int) -> list[Stretch]:
     """Cut the images into tasks. How does not show in any figure."""
+    limit = _limit(context)
     frame = subjects.frame
     grid = grid_of(frame)
     pixel = frame.bands * subjects.output.image.dtype.itemsize
     edges = [1] * frame.ndim
     for axis in range(frame.ndim - 1, 0, -1):
         row = pixel * math.prod(n * cell for n, cell in zip(edges, frame.cell, strict=True))
-        most = min(grid[axis], max(1, BUFFER_BYTES // row))
+        most = min(grid[axis], max(1, limit // row))
         # Whole shards where they fit, else parts of about the same width.
         whole = -(-_stored(subjects, axis) // frame.cell[axis])
         edges[axis] = most // whole * whole if most >= whole else -(-grid[axis] // -(-grid[axis] // most))
@@ -80,6 +85,10 @@ def stretches(subjects: Subjects, *, slots: int) -> list[Stretch]:
     pieces = [[range(i, min(i + e, n)) for i in range(0, n, e)] for n, e in zip(grid, edges, strict=True)]
     planes = product(*(range(n) for n in subjects.plane_shape))
     return [Stretch(plane, cells) for plane in planes for cells in product(*pieces)]
+
+
+def _limit(context: tuple[int, ...]) -> int:
+    return BUFFER_BYTES_IN_CONTEXT if any(context) else BUFFER_BYTES
 
 
 def _stored(subjects: Subjects, axis: int) -> int:
@@ -93,10 +102,11 @@ def buffer_bytes(subjects: Subjects, context: tuple[int, ...]) -> int:
     frame = subjects.frame
     row = frame.bands * subjects.output.image.dtype.itemsize * math.prod(frame.cell)
     views = [view for view in (subjects.output, subjects.reference, subjects.measured) if view is not None]
-    # A row of cells, what is being decoded of it, the kernels' own slabs, and a copy where the axes must be swapped.
-    rows = sum(1.5 if view.in_place else 2.5 for view in views)
+    # A row of cells and what is being decoded of it; the row above where statistics look there; and a copy where the
+    # axes must be swapped.
+    rows = sum((3.0 if any(context) else 1.5) + (not view.in_place) for view in views)
     grow = math.prod(1 + c / size for c, size in zip(context, frame.cell, strict=True))
-    return int(rows * max(row, BUFFER_BYTES) * grow)
+    return int(rows * max(row, _limit(context)) * grow) + KERNEL_BYTES
 
 
 def gather_stretch(survey: Survey, stretch: Stretch) -> Gathered:

@@ -12,7 +12,7 @@ from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.engine.executors import DaskExecutor, SerialExecutor
 from scalesr.engine.gathering import Survey, buffer_bytes, gather_stretch, stretches
 from scalesr.engine.mapping import check_maps, write_maps
-from scalesr.engine.memory import PROCESS_BYTES
+from scalesr.engine.memory import GIVEN_BACK_LATE, PROCESS_BYTES
 from scalesr.engine.pairing import match_images
 from scalesr.engine.riding import WITH_REFERENCE
 from scalesr.engine.seams import with_borders
@@ -197,7 +197,7 @@ def _names(metrics: Sequence[str] | None, subjects: Subjects) -> Sequence[str]:
 
 
 def _check_memory(survey: Survey, *, slots: int, allowed: int | None) -> None:
-    needed = PROCESS_BYTES + slots * buffer_bytes(survey.subjects, survey.context)
+    needed = int(GIVEN_BACK_LATE * (PROCESS_BYTES + slots * buffer_bytes(survey.subjects, survey.context)))
     limit = allowed or int(0.9 * psutil.virtual_memory().available)
     if needed > limit:
         raise PlanError(
@@ -216,7 +216,7 @@ def _executor(scheduler: str, slots: int) -> Executor:
 
 def _gather(survey: Survey, executor: Executor, *, tell: Callback) -> tuple[Planes, list[str]]:
     """Run all stretches, with a bounded number in flight, and merge what comes back plane by plane."""
-    work = stretches(survey.subjects, slots=executor.slots)
+    work = stretches(survey.subjects, context=survey.context, slots=executor.slots)
     tell(StageStarted(name=STAGE, total=len(work)))
     planes: Planes = {}
     bad: dict[str, None] = {}
