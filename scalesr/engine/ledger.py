@@ -157,24 +157,21 @@ def record_key(block: int) -> str:
     return f"{RECORDS}/{block // 1000:06d}/{block}.json"
 
 
-def read_records(files: Files, blocks: int) -> Iterator[dict[str, Any]]:
-    """Yield the record of each block that is done.
+def read_records(files: Files, done: bytearray) -> Iterator[dict[str, Any]]:
+    """Yield the record of each block that is done, as `recorded` found them.
 
     Raises
     ------
     LedgerError
         A record is damaged.
     """
-    for key in files.list(RECORDS):
-        name = key.rsplit("/", 1)[-1].removesuffix(".json")
-        stored = files.get(key)
-        if stored is not None and name.isdigit() and int(name) < blocks:
-            try:
-                yield json.loads(stored)
-            except ValueError as error:
-                raise LedgerError(
-                    f"The record of block {name} is damaged ({error}).", remedy="Start again with --overwrite."
-                ) from error
+    for block in (number for number, there in enumerate(done) if there):
+        try:
+            yield json.loads(files.get(record_key(block)) or b"")
+        except ValueError as error:
+            raise LedgerError(
+                f"The record of block {block} is damaged ({error}).", remedy="Start again with --overwrite."
+            ) from error
 
 
 def recorded(files: Files, blocks: int) -> bytearray:

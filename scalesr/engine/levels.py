@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scalesr.engine.events import StageAdvanced, StageStarted
+from scalesr.engine.flights import results
 from scalesr.images import shard_regions
 from scalesr.images.pyramid import coarse_region
 
 if TYPE_CHECKING:
     from scalesr.engine.events import Callback
-    from scalesr.engine.executors import Executor, Handle
+    from scalesr.engine.executors import Executor
     from scalesr.images import ImageWriter
 
 STAGE = "finishing the pyramid"
@@ -34,17 +36,9 @@ def finish_levels(output: ImageWriter, executor: Executor, *, first: int, size: 
         return
     tell(StageStarted(name=STAGE, total=sum(1 for level in levels[first:] for _ in shard_regions(level))))
     for number in range(first, len(levels)):
-        flights: set[Handle] = set()
-
-        def settle(flights: set[Handle] = flights) -> None:
-            for handle in executor.wait(flights):
-                executor.result(handle)
-                flights.discard(handle)
-                tell(StageAdvanced(name=STAGE))
-
-        for count, region in enumerate(shard_regions(levels[number])):
-            while len(flights) >= size:
-                settle()
-            flights.add(executor.submit(make_shard, output, number, region, name=f"level{number}-{count}"))
-        while flights:
-            settle()
+        tasks = (
+            partial(executor.submit, make_shard, output, number, region, name=f"level{number}-{count}")
+            for count, region in enumerate(shard_regions(levels[number]))
+        )
+        for _ in results(executor, tasks, size=size):
+            tell(StageAdvanced(name=STAGE))

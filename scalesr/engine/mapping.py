@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalesr.engine.events import StageAdvanced, StageStarted
+from scalesr.engine.flights import results
 from scalesr.engine.gathering import Stretch, Survey, stretches, walk
 from scalesr.engine.targets import exists
 from scalesr.errors import OutputError
@@ -121,22 +123,23 @@ def _write_pixels(
     own = replace(survey, statistics=(metric.statistic,), context=context_of([metric.statistic], frame))  # type: ignore[attr-defined]
     work = stretches(subjects, context=own.context, slots=executor.slots)
     tell(StageStarted(name=STAGE, total=len(work)))
-    flights: set[Any] = set()
-
-    def settle() -> None:
-        for handle in executor.wait(flights):
-            executor.result(handle)
-            flights.discard(handle)
-            tell(StageAdvanced(name=STAGE))
-
-    for number, stretch in enumerate(work):
-        while len(flights) >= executor.slots + 2:
-            settle()
-        state = states[stretch.plane]
-        name = f"map-{number}-{writer.url}"
-        flights.add(executor.submit(draw_stretch, own, stretch, metric, state, writer, view, name=name, needs="device"))
-    while flights:
-        settle()
+    tasks = (
+        partial(
+            executor.submit,
+            draw_stretch,
+            own,
+            stretch,
+            metric,
+            states[stretch.plane],
+            writer,
+            view,
+            name=f"map-{number}-{writer.url}",
+            needs="device",
+        )
+        for number, stretch in enumerate(work)
+    )
+    for _ in results(executor, tasks, size=executor.slots + 2):
+        tell(StageAdvanced(name=STAGE))
     build_pyramid(writer)
     writer.publish()
     return writer.url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import psutil
 from scalesr.engine.allocator import give_back_memory
 from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.engine.executors import DaskExecutor, SerialExecutor
+from scalesr.engine.flights import results
 from scalesr.engine.gathering import Survey, buffer_bytes, gather_stretch, stretches
 from scalesr.engine.mapping import check_maps, write_maps
 from scalesr.engine.memory import GIVEN_BACK_LATE, PROCESS_BYTES
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from scalesr.engine.events import Callback, Event
     from scalesr.engine.executors import Executor
-    from scalesr.engine.gathering import Gathered, Stretch
+    from scalesr.engine.gathering import Gathered
     from scalesr.engine.pairing import Position, Subjects
     from scalesr.metrics import Metric, Statistic
 
@@ -220,25 +222,17 @@ def _gather(survey: Survey, executor: Executor, *, tell: Callback) -> tuple[Plan
     tell(StageStarted(name=STAGE, total=len(work)))
     planes: Planes = {}
     bad: dict[str, None] = {}
-    flights: dict[Any, Stretch] = {}
-
-    def settle() -> None:
-        for handle in executor.wait(list(flights)):
-            found: Gathered = executor.result(handle)
-            del flights[handle]
-            bad.update(dict.fromkeys(found.bad_chunks))
-            there = planes.setdefault(found.stretch.plane, tuple(State() for _ in survey.statistics))
-            for state, new in zip(there, found.states, strict=True):
-                state.merge(new)
-            tell(StageAdvanced(name=STAGE))
-
-    for number, stretch in enumerate(work):
-        while len(flights) >= executor.slots + 2:
-            settle()
-        handle = executor.submit(gather_stretch, survey, stretch, name=f"gather-{number}", needs="device")
-        flights[handle] = stretch
-    while flights:
-        settle()
+    tasks = (
+        partial(executor.submit, gather_stretch, survey, stretch, name=f"gather-{number}", needs="device")
+        for number, stretch in enumerate(work)
+    )
+    found: Gathered
+    for found in results(executor, tasks, size=executor.slots + 2):
+        bad.update(dict.fromkeys(found.bad_chunks))
+        there = planes.setdefault(found.stretch.plane, tuple(State() for _ in survey.statistics))
+        for state, new in zip(there, found.states, strict=True):
+            state.merge(new)
+        tell(StageAdvanced(name=STAGE))
     return planes, list(bad)
 
 

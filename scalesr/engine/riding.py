@@ -21,7 +21,7 @@ from scalesr.errors import InputError
 from scalesr.images import Image, Level
 from scalesr.metrics import Patch, Settings, State, make_metrics
 from scalesr.metrics.patch import measured_span
-from scalesr.metrics.walk import context_of, span
+from scalesr.metrics.walk import context_of, span, take_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -198,14 +198,13 @@ def gather_block(job: Job, index: Index, voxels: NDArray[Any], sums: Sums) -> Ga
     whole = _with_context(job, owned, voxels)
     found: Gathered = []
     for plane in product(*(range(owned[a].start, owned[a].stop) for a in view.planes if a is not None)):
-        states = tuple(State() for _ in survey.statistics)
+        states = {statistic: State() for statistic in survey.statistics}
         output = _of_plane(
             whole, view, tuple(p - owned[a].start for a, p in zip(view.planes, plane, strict=True) if a is not None)
         )
         for patch in _patches(job, owned, plane, output, sums):
-            for state, statistic in zip(states, survey.statistics, strict=True):
-                statistic.update(state, patch.within(statistic.context))
-        found.append({"plane": list(plane), "states": [state.to_json() for state in states]})
+            take_in(states, patch)
+        found.append({"plane": list(plane), "states": [state.to_json() for state in states.values()]})
     return found
 
 

@@ -198,8 +198,8 @@ def settle(
 def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tally: Tally, tell: Callback) -> None:
     """Run the blocks that are not done, finish the pyramid, publish."""
     done, gone = _survey(job)
-    if job.ride is not None and any(done):
-        for stored in read_records(job.files, job.plan.blocks):
+    if job.ride is not None:
+        for stored in read_records(job.files, done):
             tally.measured(stored["gathered"])
     try:
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
