@@ -20,9 +20,9 @@ from scalesr.engine.riding import WITH_REFERENCE
 from scalesr.engine.seams import with_borders
 from scalesr.errors import InputError, InterruptedRunError, PlanError
 from scalesr.images import Image, open_image
-from scalesr.metrics import MAKERS, Measure, Settings, State, make_metrics
+from scalesr.metrics import MAKERS, Settings, State, make_metrics
 from scalesr.metrics.measurement import Measurement
-from scalesr.metrics.walk import context_of
+from scalesr.metrics.walk import context_of, finalized
 from scalesr.tiling import human_bytes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scalesr.engine.executors import Executor
     from scalesr.engine.gathering import Gathered
     from scalesr.engine.pairing import Position, Subjects
-    from scalesr.metrics import Metric, Statistic
+    from scalesr.metrics import Statistic
 
 STAGE = "measuring"
 WITH_MEASURED = ("consistency", "beyond_nyquist")
@@ -163,12 +163,14 @@ def measure(
     finally:
         executor.close(how=how)
         give_back_memory()
-    measures = _finalize(chosen, total, subjects)
+    measures = finalized(chosen, total, subjects.frame)
     if by is not None:
         place = subjects.plane_names.index(by)
         for number in range(subjects.plane_shape[place]):
             some = [(plane, states) for plane, states in planes.items() if plane[place] == number]
-            measures += [m.placed(f"{by}={number}") for m in _finalize(chosen, _merged(some, statistics), subjects)]
+            measures += [
+                m.placed(f"{by}={number}") for m in finalized(chosen, _merged(some, statistics), subjects.frame)
+            ]
     return Measurement(
         measures=tuple(measures),
         frame=subjects.frame,
@@ -243,7 +245,3 @@ def _merged(planes: Any, statistics: tuple[Statistic, ...]) -> dict[Statistic, S
         for state, part in zip(merged, states, strict=True):
             state.merge(part.placed(plane))
     return dict(zip(statistics, merged, strict=True))
-
-
-def _finalize(metrics: Sequence[Metric], states: Mapping[Statistic, State], subjects: Subjects) -> list[Measure]:
-    return [measure for metric in metrics for measure in metric.finalize(states[metric.statistic], subjects.frame)]

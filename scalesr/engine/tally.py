@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scalesr.metrics import Measurement, State
+from scalesr.metrics.walk import finalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,13 +55,8 @@ class Tally:
             return None
         subjects = self._ride.survey.subjects
         states = dict(zip(self._ride.survey.statistics, self._states, strict=True))
-        measures = [
-            measure
-            for metric in self._ride.metrics()
-            for measure in metric.finalize(states[metric.statistic], subjects.frame)
-        ]
         return Measurement(
-            measures=tuple(measures),
+            measures=tuple(finalized(self._ride.metrics(), states, subjects.frame)),
             frame=subjects.frame,
             settings=self._ride.settings,
             output=subjects.output.image.url,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.metrics.frame import Frame
-    from scalesr.metrics.metric import Statistic
+    from scalesr.metrics.measure import Measure
+    from scalesr.metrics.metric import Metric, Statistic
 
 EDGES = {2: 512, 3: 128}
 """Edge of a cell by the number of axes: large enough that its context costs little, small enough for the memory."""
@@ -98,6 +99,11 @@ def patches(
             shape=frame.shape,
             ratio=frame.ratio,
         )
+
+
+def finalized(metrics: Iterable[Metric], states: Mapping[Statistic, State], frame: Frame) -> list[Measure]:
+    """Return the figures of some metrics, in their order."""
+    return [measure for metric in metrics for measure in metric.finalize(states[metric.statistic], frame)]
 
 
 def gather(statistics: Sequence[Statistic], pieces: Iterable[Patch]) -> Mapping[Statistic, State]:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scalesr.metrics import Frame, Measure, Settings, make_metrics
-from scalesr.metrics.walk import choose_cell, context_of, gather, patches
+from scalesr.metrics.walk import choose_cell, context_of, finalized, gather, patches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def measure_arrays(
     context = context_of(statistics, frame)
     pieces = patches(frame, output, reference=reference, measured=measured, mask=mask, context=context)
     states = gather(statistics, pieces)
-    return [measure for metric in metrics for measure in metric.finalize(states[metric.statistic], frame)]
+    return finalized(metrics, states, frame)
 
 
 def figure(measures: list[Measure], metric: str, kind: str | None = None, *, band: str | None = None) -> Measure:
