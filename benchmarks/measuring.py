@@ -20,12 +20,13 @@ from functools import partial
 from itertools import pairwise, product
 from math import ceil, sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.fft
 import scipy.sparse
 import torch
+import zarr
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
@@ -73,14 +74,15 @@ def make_cube(path: Path, edge: int, *, bands: int, seed: int) -> Image:
     return open_image(path)
 
 
-def read_all(images: list[Image], *, workers: int) -> None:
-    """Read and decode every chunk of some images once, and let it go."""
+def read_all(images: list[Image], *, by: Literal["zarr", "scalesr"], workers: int) -> None:
+    """Read and decode every chunk of some images once, and let it go: with Zarr as it comes, or as scalesr reads."""
+    arrays = [zarr.open_array(f"{image.url}/0", mode="r") if by == "zarr" else image.array(0) for image in images]
 
-    def read(job: tuple[Image, int, int]) -> int:
-        image, band, start = job
-        return int(image.read((slice(band, band + 1), slice(start, start + EDGE), slice(0, image.shape[2])))[0, 0, 0])
+    def read(job: tuple[zarr.Array[Any], int, int]) -> int:
+        array, band, start = job
+        return int(np.asarray(array[band : band + 1, start : start + EDGE])[0, 0, 0])
 
-    jobs = [(i, b, s) for b in range(images[0].shape[0]) for s in range(0, images[0].shape[1], EDGE) for i in images]
+    jobs = [(a, b, s) for b in range(images[0].shape[0]) for s in range(0, images[0].shape[1], EDGE) for a in arrays]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(read, jobs))
 
@@ -102,16 +104,14 @@ def speed(gigabytes: float, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         images = [make_cube(Path(place) / f"{n}.zarr", edge, bands=BANDS, seed=n) for n in range(2)]
         values: dict[str, Any] = {"gigabytes": 2 * images[0].nbytes / 1e9, "workers": workers}
-        for names in (None, ("psnr", "sam"), ("psnr",), ("ssim",), ("frc",)):
-
-            def work(names: tuple[str, ...] | None = names) -> None:
-                if names is None:
-                    read_all(images, workers=workers)
-                else:
-                    scalesr.measure(images[0], reference=images[1], metrics=names, workers=workers)
-
-            values["reading" if names is None else "+".join(names)] = timed(work, repeats=repeats)
-        values["psnr+sam over reading"] = values["psnr+sam"] / values["reading"]
+        readers: tuple[Literal["zarr", "scalesr"], ...] = ("zarr", "scalesr")
+        for by in readers:
+            values[f"reading by {by}"] = timed(partial(read_all, images, by=by, workers=workers), repeats=repeats)
+        for names in (("psnr", "sam"), ("psnr",), ("ssim",), ("frc",)):
+            work = partial(scalesr.measure, images[0], reference=images[1], metrics=names, workers=workers)
+            values["+".join(names)] = timed(work, repeats=repeats)
+        for by in readers:
+            values[f"psnr+sam over reading by {by}"] = values["psnr+sam"] / values[f"reading by {by}"]
     save("measuring-speed", values)
 
 
@@ -251,7 +251,7 @@ def kernels(size: int, repeats: int) -> None:
                 settings=Settings(tile=256),
                 workers=workers,
             )
-            works["reading"] = partial(read_all, images, workers=workers)
+            works["reading"] = partial(read_all, images, by="zarr", workers=workers)
             found = least(works, repeats=repeats)
             for clock, kind in enumerate(("seconds", "processor seconds")):
                 taken = {key: times[clock] for key, times in found.items()}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from zarr.core.buffer import default_buffer_prototype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,17 +90,11 @@ class View:
         self, out: NDArray[Any], plane: tuple[int, ...], bands: range, spans: Sequence[tuple[int, int]]
     ) -> bool:
         """Let Zarr decode into the array; false where it cannot, or where it fails, and the pixels must be read."""
-        array = self.image.array(0)
-        if not self.in_place or array.dtype != out.dtype:
+        if not self.in_place:
             return False
         region = self._region(plane, bands, spans)
         # The axes that are left out have a length of 1, so that this is a view.
-        shaped = out.reshape([piece.stop - piece.start for piece in region])
-        try:
-            array.get_basic_selection(region, out=default_buffer_prototype().nd_buffer.from_numpy_array(shaped))
-        except Exception:  # noqa: BLE001 - reading it the other way tells which chunk is bad
-            return False
-        return True
+        return self.image.decode_into(region, out.reshape([piece.stop - piece.start for piece in region]))
 
     def _region(self, plane: tuple[int, ...], bands: range, spans: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
         region = [slice(0, 1)] * self.image.ndim

@@ -12,7 +12,8 @@ import zarr
 
 from scalesr.errors import InputError
 from scalesr.images.locations import Location
-from scalesr.images.reading import BadChunk, read_region
+from scalesr.images.reading import BadChunk, decode_into, read_region
+from scalesr.images.shards import ShardReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,13 +109,19 @@ class Image:
 
     def array(self, level: int = 0) -> zarr.Array[Any]:
         """Return the Zarr array of a resolution, read-only."""
+        return self._opened(level)[0]
+
+    def _opened(self, level: int) -> tuple[zarr.Array[Any], ShardReader | None]:
         if level not in self._arrays:
-            store = Location(self.url, self.storage_options).store("read")
+            location = Location(self.url, self.storage_options)
+            path = self.levels[level].path
             array = zarr.open_array(
-                store, path=self.levels[level].path, mode="r", zarr_format=3 if self.version == "0.5" else 2
+                location.store("read"), path=path, mode="r", zarr_format=3 if self.version == "0.5" else 2
             )
-            self._arrays[level] = array
-        found: zarr.Array[Any] = self._arrays[level]
+            in_files = location.path is not None and location.path.is_dir()
+            folder = location.path / path if in_files and location.path is not None else None
+            self._arrays[level] = array, ShardReader.of(array, folder)
+        found: tuple[zarr.Array[Any], ShardReader | None] = self._arrays[level]
         return found
 
     @overload
@@ -147,10 +154,20 @@ class Image:
         StorageError
             Chunks of the region are corrupt or cannot be read; the message names their keys and indices.
         """
+        array, shards = self._opened(level)
         pixels, bad = read_region(
-            self.array(level), region, name=f"{self.url}/{self.levels[level].path}", on_bad=on_bad
+            array, region, shards=shards, name=f"{self.url}/{self.levels[level].path}", on_bad=on_bad
         )
         return pixels if on_bad == "raise" else (pixels, bad)
+
+    def decode_into(self, region: tuple[slice, ...], out: NDArray[Any], *, level: int = 0) -> bool:
+        """Decode a region straight into an array of its shape; false where `read` must be used instead.
+
+        It must be where `out` has another number format, and where a chunk is bad: `read` tells which. What `out` holds
+        is then of no use.
+        """
+        array, shards = self._opened(level)
+        return decode_into(array, region, out, shards=shards)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what the pixels at full resolution mean: array metadata, axes, scale, translation.

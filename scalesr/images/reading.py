@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from zarr.core.buffer import default_buffer_prototype
 
 from scalesr.errors import StorageError
 
 if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
+
+    from scalesr.images.shards import ShardReader
 
 _NAMED = 8
 
@@ -35,11 +38,17 @@ class BadChunk:
 
 
 def read_region(
-    array: zarr.Array[Any], region: tuple[slice, ...], *, name: str, on_bad: Literal["raise", "fill"]
+    array: zarr.Array[Any],
+    region: tuple[slice, ...],
+    *,
+    shards: ShardReader | None = None,
+    name: str,
+    on_bad: Literal["raise", "fill"],
 ) -> tuple[NDArray[Any], tuple[BadChunk, ...]]:
     """Return the pixels of a region in native byte order, and the chunks that were filled because they are bad.
 
-    The common case is one read. Only when that fails is the region read again chunk by chunk, to say which are bad.
+    `shards` is the quick way to read the array, where there is one. The common case is one read. Only when that fails
+    is the region read again chunk by chunk, to say which are bad.
 
     Raises
     ------
@@ -49,6 +58,10 @@ def read_region(
         The region does not fit the array.
     """
     bounds = _bounds(region, array.shape)
+    if shards is not None:
+        pixels = np.empty([stop - start for start, stop in bounds], array.dtype)
+        if _read_quickly(shards, bounds, pixels):
+            return pixels, ()
     region = tuple(slice(start, stop) for start, stop in bounds)
     try:
         return _native(array[region]), ()
@@ -62,6 +75,39 @@ def read_region(
             f"{name}: {len(bad)} chunk(s) cannot be read: {named}{more}.",
             remedy="Restore them from the source, or fill them with --on-bad-block fill.",
         ) from error
+
+
+def decode_into(
+    array: zarr.Array[Any], region: tuple[slice, ...], out: NDArray[Any], *, shards: ShardReader | None
+) -> bool:
+    """Decode a region straight into an array of its shape, of any strides; false where it must be read instead.
+
+    It must be where `out` has another number format, and where a chunk is bad: reading it tells which. What `out` holds
+    is then of no use.
+
+    Raises
+    ------
+    ValueError
+        The region does not fit the array.
+    """
+    bounds = _bounds(region, array.shape)
+    if array.dtype != out.dtype or not out.dtype.isnative:
+        return False
+    if shards is not None:
+        return _read_quickly(shards, bounds, out)
+    try:
+        array.get_basic_selection(region, out=default_buffer_prototype().nd_buffer.from_numpy_array(out))
+    except Exception:  # noqa: BLE001 - see above
+        return False
+    return True
+
+
+def _read_quickly(shards: ShardReader, bounds: list[tuple[int, int]], out: NDArray[Any]) -> bool:
+    try:
+        shards.read_into(bounds, out)
+    except Exception:  # noqa: BLE001 - decoders raise what they like; Zarr reads it again and says what is wrong
+        return False
+    return True
 
 
 def _read_chunkwise(array: zarr.Array[Any], bounds: list[tuple[int, int]]) -> tuple[NDArray[Any], tuple[BadChunk, ...]]:

@@ -179,7 +179,7 @@ def centre(pixels: NDArray[Any], out: NDArray[np.float64]) -> float:
     """
     out[...] = pixels
     with np.errstate(invalid="ignore"):
-        mean = float(np.vecdot(out, _ones(out.shape[-1])).sum()) / out.size
+        mean = float(np.add.reduce(out, axis=None)) / out.size
     if not math.isfinite(mean):
         return mean
     out -= mean
@@ -241,11 +241,6 @@ def correlation_of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     cross, first, second = (sums[..., part, :] for part in range(3))
     power = np.sqrt(first) * np.sqrt(second)
     return np.asarray(np.divide(cross, power, out=np.zeros_like(power), where=power > 0))
-
-
-@lru_cache(maxsize=8)
-def _ones(n: int) -> NDArray[np.float64]:
-    return np.ones(n)
 
 
 def _faded(n: int, *, share: float) -> NDArray[np.float64]:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 SLAB = 2**16
 """Numbers in a slab: large enough that calls cost little beside the arithmetic, small enough for the L2 cache."""
-ROW = 2048
-"""Numbers in a row of a buffer: OpenBLAS gives dot products of more than 10 000 to several threads, and the last bit
-would then depend on their number."""
+ROW = 128
+"""Numbers in a row of a buffer. OpenBLAS gives dot products of more than 10 000 to several threads, and the last bit
+would then depend on their number. And NumPy keeps the lock of the interpreter during a `vecdot` of 500 rows or fewer,
+however long they are, which stops whatever is being read meanwhile: a slab has 512."""
 _ONES = np.ones(ROW)
 
 
