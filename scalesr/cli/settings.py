@@ -68,7 +68,8 @@ Degradation = Annotated[
     str,
     typer.Option(
         metavar="WAY",
-        help="What the instrument did to the truth, for consistency: area, rows or gaussian:SIGMA.",
+        help="What the instrument did to the truth, for consistency: area, rows, or gaussian:SIGMA, disc:DIAMETER, "
+        "washout:LENGTH in pixels of OUT, joined by +.",
         rich_help_panel=_SETTINGS,
     ),
 ]

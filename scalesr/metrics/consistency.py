@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scalesr.errors import InputError
-from scalesr.metrics.degradation import (
-    Gaussian,
-    degrade,
-    margin,
-    radius_of,
-    read_degradation,
-    refuse_unmeasured,
-)
+from scalesr.metrics.degradation import degrade, margin, read_degradation, refuse_unmeasured
 from scalesr.metrics.exact import ExactSum
 from scalesr.metrics.ground import ground_of, place
 from scalesr.metrics.measure import Measure
@@ -185,14 +178,21 @@ def make_consistency(frame: Frame, settings: Settings) -> Consistency:
     Raises
     ------
     InputError
-        No measurement, a finer one than the output, an unknown degradation, or one that reaches too far.
+        No measurement, a finer one than the output, an unknown degradation, one that reaches too far or is for
+        another number of bands.
     """
     refuse_unmeasured("consistency", frame)
     degradation = read_degradation(settings.degradation)
-    if isinstance(degradation, Gaussian) and 2 * radius_of(degradation.sigma) >= min(frame.shape):
+    if 2 * degradation.reach >= min(frame.shape):
         raise InputError(
-            f"The degradation {settings.degradation!r} reaches {radius_of(degradation.sigma)} pixels far, too far for "
+            f"The degradation {settings.degradation!r} reaches {degradation.reach} pixels far, too far for "
             f"an image of {' x '.join(map(str, frame.shape))} pixels.",
-            remedy="Give a smaller SIGMA: it is in pixels of the output.",
+            remedy="Give smaller lengths: they are in pixels of the output.",
+        )
+    if degradation.bands not in (None, frame.bands):
+        raise InputError(
+            f"The degradation {settings.degradation!r} is for {degradation.bands} bands, and the image has "
+            f"{frame.bands}.",
+            remedy="Give one wavelength for each band.",
         )
     return Consistency(Residuals(degradation, frame.ratio))

@@ -1,13 +1,14 @@
 """What the instrument did to the truth: how an image of the output's grid would have been measured.
 
-Each degradation is a list of weights for each axis, so it needs only the pixels around those of a measured one and is
-the same in whatever cells it is computed. `scalesr.phantoms.degrade` makes measurements from phantoms, by whole factors
-and in float32; here the ratio of the grids is any fraction, and figures are float64.
+Each degradation is weights of the pixels on and around the ground of a measured one, so it is the same in whatever
+cells it is computed. `scalesr.phantoms.degrade` makes measurements from phantoms, by whole factors and in float32; here
+the ratio of the grids is any fraction, and figures are float64. `scalesr.hyres.Instrument` adds noise to these weights.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from scalesr.errors import InputError
-from scalesr.metrics.resampling import Neighbours, resample
+from scalesr.metrics.blur import Blur, Chain, Period, Term, area_taps
+from scalesr.metrics.blurs import Diffraction, Disc, Gaussian, Washout
+from scalesr.metrics.resampling import Neighbours, resample, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,23 +28,32 @@ if TYPE_CHECKING:
 
     from scalesr.metrics.frame import Frame
 
-CHOICES = "area, rows, gaussian:SIGMA (in pixels of the output, such as gaussian:1.5)"
-TRUNCATE = 4.0
-"""Standard deviations after which a Gaussian ends, as in ``scipy.ndimage.gaussian_filter``."""
+BLURS = "gaussian:SIGMA, washout:LENGTH, disc:DIAMETER, diffraction:NA:PIXEL:WAVELENGTH/WAVELENGTH/..."
+CHOICES = f"area, rows, {BLURS}, and blurs joined by + (in pixels of the output, such as gaussian:1.5+washout:0.5)"
 
 
 class Degradation(Protocol):
     """How the instrument makes a measured pixel from pixels of the output's grid. Frozen, so that it can be compared.
 
-    Weights are separable: those of the axes multiply.
+    ``str`` of one is its setting; `read_degradation` is the inverse.
+
+    Weights are a sum of separable terms: those of the axes multiply, those of the terms add. None is negative.
     """
 
     @property
     def text(self) -> str:
         """What it does, in words for the note of a figure."""
 
-    def taps(self, axis: int, ratio: Fraction) -> tuple[Neighbours, ...]:
-        """Return the weights along an axis of space of each measured pixel of a period of the ratio's denominator."""
+    @property
+    def reach(self) -> int:
+        """Farthest pixel of the output that it looks at beyond the ground of a measured pixel."""
+
+    @property
+    def bands(self) -> int | None:
+        """How many bands it is for; `None` where it is the same for all."""
+
+    def terms(self, ratio: tuple[Fraction, ...], band: int) -> tuple[Term, ...]:
+        """Return the weights of a band: for each axis, those of the measured pixels of a period of the denominator."""
 
     def __hash__(self) -> int: ...
 
@@ -50,15 +62,17 @@ class Degradation(Protocol):
 class Area:
     """Each measured pixel is the mean over its ground; a pixel on its border counts for the part that lies in it."""
 
-    @property
-    def text(self) -> str:
-        """What it does."""
-        return "area mean"
+    text = "area mean"
+    reach = 0
+    bands = None
 
-    def taps(self, axis: int, ratio: Fraction) -> tuple[Neighbours, ...]:
+    def __str__(self) -> str:
+        return "area"
+
+    def terms(self, ratio: tuple[Fraction, ...], band: int) -> tuple[Term, ...]:
         """Return overlaps as parts of the whole; see `Degradation`."""
-        del axis
-        return area_taps(ratio)
+        del band
+        return (tuple(map(area_taps, ratio)),)
 
 
 @dataclass(frozen=True)
@@ -70,60 +84,24 @@ class RowSampling:
     `Area` and of interpolation the centre of measured pixel 0 lies ``(ratio - 1) / 2`` output pixels further.
     """
 
-    @property
-    def text(self) -> str:
-        """What it does."""
-        return "single planes along the first axis of space"
+    text = "single planes along the first axis of space"
+    reach = 0
+    bands = None
 
-    def taps(self, axis: int, ratio: Fraction) -> tuple[Neighbours, ...]:
+    def __str__(self) -> str:
+        return "rows"
+
+    def terms(self, ratio: tuple[Fraction, ...], band: int) -> tuple[Term, ...]:
         """Return one weight of 1 for each measured plane; see `Degradation`."""
-        if axis:
-            return area_taps(ratio)
-        return tuple(Neighbours(math.floor(j * ratio + Fraction(1, 2)), (1.0,)) for j in range(ratio.denominator))
+        del band
+        first, *others = ratio
+        planes = (Neighbours(math.floor(j * first + Fraction(1, 2)), (1.0,)) for j in range(first.denominator))
+        return ((tuple(planes), *map(area_taps, others)),)
 
 
-@dataclass(frozen=True)
-class Gaussian:
-    """A Gaussian blur of the output's grid, then the area mean.
-
-    The Gaussian is sampled at the pixels, ends after 4 standard deviations and sums to 1, as that of
-    ``scipy.ndimage.gaussian_filter`` does. It acts along all axes of space unless `along` says which.
-    """
-
-    sigma: float
-    """Standard deviation in pixels of the output; 0 is no blur."""
-    along: tuple[int, ...] | None = None
-    """Axes of space that are blurred; `None` means all."""
-
-    @property
-    def text(self) -> str:
-        """What it does."""
-        return f"Gaussian blur of {self.sigma:g} pixels of the output, then area mean"
-
-    def taps(self, axis: int, ratio: Fraction) -> tuple[Neighbours, ...]:
-        """Return the area weights convolved with the Gaussian; see `Degradation`."""
-        period = area_taps(ratio)
-        radius = radius_of(self.sigma) if self.along is None or axis in self.along else 0
-        if radius == 0:
-            return period
-        bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / self.sigma) ** 2)
-        bell /= bell.sum()
-        return tuple(Neighbours(t.start - radius, tuple(np.convolve(bell, t.weights).tolist())) for t in period)
-
-
-def radius_of(sigma: float) -> int:
-    """Return how many pixels a Gaussian reaches to each side."""
-    return int(TRUNCATE * sigma + 0.5)
-
-
-def area_taps(ratio: Fraction) -> tuple[Neighbours, ...]:
-    """Return the weights of area means over `ratio` pixels, at least 1, of each measured pixel of a period."""
-    period = []
-    for low, high in ((j * ratio, (j + 1) * ratio) for j in range(ratio.denominator)):
-        first, stop = math.floor(low), math.ceil(high)
-        parts = tuple(float((min(high, Fraction(n + 1)) - max(low, Fraction(n))) / ratio) for n in range(first, stop))
-        period.append(Neighbours(first, parts))
-    return tuple(period)
+def blurred(blurs: Sequence[Blur]) -> Degradation:
+    """Return the degradation of blurs, one after the other, and area means."""
+    return Chain(tuple(blurs)) if len(blurs) > 1 else blurs[0] if blurs else Area()
 
 
 def read_degradation(text: str) -> Degradation:
@@ -134,19 +112,48 @@ def read_degradation(text: str) -> Degradation:
     InputError
         The text names none; the message lists the choices.
     """
-    name, _, value = text.strip().partition(":")
-    if name == "area" and not value:
+    name = text.strip()
+    if name == "area":
         return Area()
-    if name == "rows" and not value:
+    if name == "rows":
         return RowSampling()
-    if name == "gaussian":
-        try:
-            sigma = float(value)
-        except ValueError:
-            sigma = math.nan
-        if 0 <= sigma < math.inf:
-            return Gaussian(sigma)
-    raise InputError(f"There is no degradation {text!r}.", remedy=f"Choose from: {CHOICES}.")
+    blurs = [_read(each) for each in re.split(r"\+(?=\s*[a-z])", name)]  # not the plus of 1e+3
+    known = [each for each in blurs if each is not None]
+    if len(known) < len(blurs):
+        raise InputError(f"There is no degradation {text!r}.", remedy=f"Choose from: {CHOICES}.")
+    return blurred(known)
+
+
+def read_blur(text: str) -> Blur:
+    """Return the blur that a setting names: the inverse of ``str`` of one.
+
+    Raises
+    ------
+    InputError
+        The text names none; the message lists the choices.
+    """
+    blur = _read(text)
+    if blur is None:
+        raise InputError(f"There is no blur {text!r}.", remedy=f"Choose from: {BLURS}.")
+    return blur
+
+
+def _read(text: str) -> Blur | None:
+    name, _, rest = text.strip().partition(":")
+    values = rest.split(":")
+    try:
+        match name, values:
+            case "gaussian", [sigma]:
+                return Gaussian(float(sigma))
+            case "washout", [length]:
+                return Washout(float(length))
+            case "disc", [diameter]:
+                return Disc(float(diameter))
+            case "diffraction", [aperture, pixel, waves]:
+                return Diffraction(float(aperture), float(pixel), tuple(map(float, waves.split("/"))))
+    except (ValueError, InputError):
+        return None  # the caller names the choices
+    return None
 
 
 def refuse_unmeasured(name: str, frame: Frame) -> None:
@@ -170,19 +177,34 @@ def refuse_unmeasured(name: str, frame: Frame) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Weights:
+    """All that a degradation does at a ratio."""
+
+    terms: tuple[tuple[Term, ...], ...]
+    """Those of each band, or once for all."""
+    margins: tuple[int, ...]
+    """See `margin`."""
+
+    def of(self, band: int) -> tuple[Term, ...]:
+        """Return those of a band."""
+        return self.terms[band if len(self.terms) > 1 else 0]
+
+    def whole(self, axis: int, *, step: int, length: int) -> int:
+        """Return the end of the measured pixels whose ground and margin lie before the end of an axis, in all bands."""
+        return min(whole(term[axis], step=step, length=length) for band in self.terms for term in band)
+
+
 @lru_cache(maxsize=256)
-def weights_of(
-    degradation: Degradation, ratio: tuple[Fraction, ...]
-) -> tuple[tuple[tuple[Neighbours, ...], ...], tuple[int, ...]]:
-    """Return the weights along each axis, and the margin; see `margin`."""
-    every: list[tuple[Neighbours, ...]] = []
-    margins: list[int] = []
+def weights_of(degradation: Degradation, ratio: tuple[Fraction, ...]) -> Weights:
+    """Return the weights of each band along each axis."""
+    terms = tuple(degradation.terms(ratio, band) for band in range(degradation.bands or 1))
+    margins = []
     for axis, factor in enumerate(ratio):
-        period = degradation.taps(axis, factor)
-        beyond = [max(-t.start, t.start + len(t.weights) - factor.numerator, 0) for t in period]
-        every.append(period)
-        margins.append(-(-max(beyond) // factor.numerator) * factor.numerator)
-    return tuple(every), tuple(margins)
+        taps = [t for band in terms for term in band for t in term[axis]]
+        beyond = max(max(-t.start, t.start + len(t.weights) - factor.numerator, 0) for t in taps)
+        margins.append(-(-beyond // factor.numerator) * factor.numerator)
+    return Weights(terms, tuple(margins))
 
 
 def margin(degradation: Degradation, ratio: tuple[Fraction, ...]) -> tuple[int, ...]:
@@ -190,7 +212,7 @@ def margin(degradation: Degradation, ratio: tuple[Fraction, ...]) -> tuple[int, 
 
     A statistic asks for twice as many as context.
     """
-    return weights_of(degradation, ratio)[1]
+    return weights_of(degradation, ratio).margins
 
 
 def degrade(
@@ -203,7 +225,7 @@ def degrade(
     values
         Finite numbers of any format, shape (bands, *space).
     degradation
-        What the instrument does.
+        What the instrument does. Where it differs between bands, it is for as many.
     ratio
         Pixels of the output for each measured one along each axis of space.
     spans
@@ -215,17 +237,24 @@ def degrade(
     numpy.ndarray
         float64, shape (bands, *measured pixels).
     """
-    periods, _ = weights_of(degradation, ratio)
-    return np.stack([_degrade(band, periods, ratio, spans) for band in values])
+    weights = weights_of(degradation, ratio)
+    return np.stack([degrade_band(values[n], weights.of(n), ratio=ratio, spans=spans) for n in range(len(values))])
+
+
+def degrade_band(
+    band: NDArray[Any], terms: Sequence[Term], *, ratio: Sequence[Fraction], spans: Sequence[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """Return one band of `degrade`, by the weights of that band."""
+    total = _degrade(band, terms[0], ratio, spans)
+    for term in terms[1:]:
+        total += _degrade(band, term, ratio, spans)
+    return total
 
 
 def _degrade(
-    band: NDArray[Any],
-    periods: Sequence[tuple[Neighbours, ...]],
-    ratio: Sequence[Fraction],
-    spans: Sequence[tuple[int, int]],
+    band: NDArray[Any], term: Sequence[Period], ratio: Sequence[Fraction], spans: Sequence[tuple[int, int]]
 ) -> NDArray[np.float64]:
     result = band
-    for axis, (period, factor, (first, stop)) in enumerate(zip(periods, ratio, spans, strict=True)):
+    for axis, (period, factor, (first, stop)) in enumerate(zip(term, ratio, spans, strict=True)):
         result = resample(result, period, step=factor.numerator, axis=axis, first=first, stop=stop)
     return result

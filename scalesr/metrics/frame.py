@@ -73,4 +73,5 @@ class Settings:
     seam_offset: tuple[int, ...] | None = None
     """Pixel after the first border of tiles; zeros when not given."""
     degradation: str = "area"
-    """What the instrument did to the truth: ``area``, ``rows`` or ``gaussian:SIGMA``."""
+    """What the instrument did to the truth: ``area``, ``rows``, or blurs such as ``gaussian:1.5+washout:0.5``; see
+    `scalesr.metrics.degradation.read_degradation`."""

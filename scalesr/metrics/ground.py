@@ -10,7 +10,6 @@ import numpy as np
 
 from scalesr.metrics.degradation import degrade, weights_of
 from scalesr.metrics.patch import measured_span
-from scalesr.metrics.resampling import whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,12 +88,12 @@ def answered(patch: Patch, degradation: Degradation) -> tuple[tuple[int, int], .
     degradation
         Whose ground must be whole.
     """
-    periods, margins = weights_of(degradation, patch.ratio)
+    weights = weights_of(degradation, patch.ratio)
     spans = []
-    for axis, (period, lead, ratio) in enumerate(zip(periods, margins, patch.ratio, strict=True)):
+    for axis, (lead, ratio) in enumerate(zip(weights.margins, patch.ratio, strict=True)):
         low, high = measured_span(patch.start[axis], patch.start[axis] + patch.cell[axis], ratio)
         first = int(lead / ratio)
-        stop = min(first + high - low, whole(period, step=ratio.numerator, length=patch.output.shape[axis + 1]))
+        stop = min(first + high - low, weights.whole(axis, step=ratio.numerator, length=patch.output.shape[axis + 1]))
         spans.append((first, max(first, stop)))
     return tuple(spans)
 

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scalesr.metrics.blurs import TRUNCATE, Gaussian
 from scalesr.metrics.consistency import FLAT, left_out
-from scalesr.metrics.degradation import TRUNCATE, Gaussian, degrade, margin, refuse_unmeasured
+from scalesr.metrics.degradation import degrade, margin, refuse_unmeasured
 from scalesr.metrics.exact import ExactSum
 from scalesr.metrics.ground import ground_of, place
 from scalesr.metrics.measure import Measure

@@ -49,14 +49,14 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """A fully convolutional network that enlarges an image four times; the same weights at every position.
+    """A fully convolutional network that enlarges an image four times or twice; the same weights at every position.
 
     The parameters carry the names that Real-ESRGAN gave them, so that files of one open in the other.
 
     Parameters
     ----------
     in_channels, out_channels
-        Channels of a tile on input and on output.
+        Channels of a tile on input and on output, whatever the scale.
     features
         Channels between the blocks.
     growth
@@ -64,8 +64,10 @@ class RRDBNet(nn.Module):
     blocks
         Number of residual-in-residual dense blocks.
     scale
-        Output pixels for each input pixel and axis. Only 4, two nearest-neighbour doublings, each with a convolution:
-        the names of the parameters do not say any other.
+        Output pixels for each input pixel and axis. 4 doubles twice by nearest neighbours, each doubling with a
+        convolution. 2 first folds each 2 x 2 pixels into four channels and is the same network from there on, as in
+        Real-ESRGAN: blocks work on a quarter of the pixels, and edges of tiles are multiples of 2. The names of the
+        parameters are the same for both.
 
     Raises
     ------
@@ -75,6 +77,8 @@ class RRDBNet(nn.Module):
     References
     ----------
     Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", ECCV workshops (2018).
+    Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data", ICCV workshops
+    (2021).
     """
 
     def __init__(
@@ -88,10 +92,11 @@ class RRDBNet(nn.Module):
         scale: int = 4,
     ) -> None:
         super().__init__()
-        if scale != 4:
-            raise ModelError(f"An RRDB network enlarges 4 times, not {scale}.", remedy="Use a scale of 4.")
+        if scale not in (2, 4):
+            raise ModelError(f"An RRDB network enlarges 4 times or twice, not {scale} times.", remedy="Use 4 or 2.")
         self.scale = scale
-        self.conv_first = nn.Conv2d(in_channels, features, 3, padding=1)
+        self.fold = 4 // scale
+        self.conv_first = nn.Conv2d(in_channels * self.fold**2, features, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(features, features, 3, padding=1)
         self.conv_up1 = nn.Conv2d(features, features, 3, padding=1)
@@ -100,8 +105,12 @@ class RRDBNet(nn.Module):
         self.conv_last = nn.Conv2d(features, out_channels, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, in_channels, y, x)`` to ``(n, out_channels, 4 y, 4 x)``; any y and x from 1 upwards."""
-        first = self.conv_first(x)
+        """Map ``(n, in_channels, y, x)`` to ``(n, out_channels, scale * y, scale * x)``.
+
+        Any y and x from 1 upwards where the scale is 4, even ones where it is 2.
+        """
+        # Folding by 1 changes no value, but perhaps the layout in memory, and with it the last bits.
+        first = self.conv_first(x if self.fold == 1 else functional.pixel_unshuffle(x, self.fold))
         deep = first + self.conv_body(self.body(first))
         deep = _rectify(self.conv_up1(functional.interpolate(deep, scale_factor=2.0, mode="nearest")))
         deep = _rectify(self.conv_up2(functional.interpolate(deep, scale_factor=2.0, mode="nearest")))

@@ -12,6 +12,7 @@ import numpy as np
 from scalesr.errors import InputError
 
 from .lattice import Reals, uniform
+from .laws import poisson
 from .phantom import Image, Phantom, box
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 _POISSON = 1024
 """Stream of the random numbers of the noise."""
-_MANY = 25.0
-"""From this many expected counts on, the quantile of Poisson's law is taken from the normal law with two corrections
-(Cornish and Fisher, 1938), exact to a count."""
 
 
 @overload
@@ -108,7 +106,7 @@ def _measure(
     if photons is not None:
         position = np.ix_(*(np.arange(start, start + n) for start, n in zip(origin, mean.shape, strict=True)))
         chance = uniform(seed, _POISSON, *position)
-        mean = _poisson(np.maximum(mean, 0.0) * photons, chance) / photons
+        mean = poisson(np.maximum(mean, 0.0) * photons, chance) / photons
     return mean.astype(np.float32)
 
 
@@ -119,28 +117,3 @@ def _block_mean(image: np.ndarray[Any, Any], factor: tuple[int, ...]) -> Reals:
     for offset in itertools.product(*(range(f) for f in factor)):
         total += image[tuple(slice(o, end, f) for o, end, f in zip(offset, ends, factor, strict=True))]
     return np.asarray(total / math.prod(factor))
-
-
-def _poisson(expected: Reals, chance: Reals) -> Reals:
-    """Return the quantiles of Poisson's law: random counts, if the chances are uniform."""
-    few = np.minimum(expected, _MANY)
-    term = np.exp(-few)
-    cumulated, counts = term.copy(), np.zeros_like(few)
-    for k in range(1, 80):  # P(more than 79 | 25) < 1e-16
-        counts += chance >= cumulated
-        term = term * few / k
-        cumulated += term
-    return np.where(expected < _MANY, counts, _normal_poisson(np.maximum(expected, _MANY), chance))
-
-
-def _normal_poisson(expected: Reals, chance: Reals) -> Reals:
-    z = _normal_quantile(chance)
-    return np.asarray(np.maximum(np.floor(expected + z * np.sqrt(expected) + (z * z - 1.0) / 6.0 + 0.5), 0.0))
-
-
-def _normal_quantile(chance: Reals) -> Reals:
-    """Return the quantile of the normal law to 5e-4 (Abramowitz and Stegun 1964, 26.2.23)."""
-    tail = np.clip(np.minimum(chance, 1.0 - chance), 2.0**-54, 0.5)
-    t = np.sqrt(-2.0 * np.log(tail))
-    z = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
-    return np.asarray(np.where(chance < 0.5, -z, z))

@@ -151,7 +151,11 @@ def test_the_map_is_the_signed_difference() -> None:
 
 
 @hypothesis_settings(deadline=None, max_examples=15)
-@given(seed=st.integers(0, 99), degradation=st.sampled_from(["area", "rows", "gaussian:0.7"]), data=st.data())
+@given(
+    seed=st.integers(0, 99),
+    degradation=st.sampled_from(["area", "rows", "gaussian:0.7", "disc:2+washout:0.1"]),
+    data=st.data(),
+)
 def test_cells_merge_in_any_order_to_the_same_bits(seed: int, degradation: str, data: st.DataObject) -> None:
     output, _, measured = images((2, 24, 32), 2, seed)
     output[0, seed % 24, seed % 32] = np.nan

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalesr.errors import InputError
-from scalesr.metrics.degradation import Area, Degradation, Gaussian, RowSampling, degrade, margin, read_degradation
+from scalesr.metrics.blurs import Gaussian
+from scalesr.metrics.degradation import Area, Degradation, RowSampling, degrade, margin, read_degradation
 from scalesr.metrics.ground import ground_of
 from scalesr.metrics.patch import Patch
 from scalesr.metrics.resampling import enlarge
@@ -156,6 +157,7 @@ def test_degradations_are_read() -> None:
     read = [read_degradation(text) for text in ("area", "rows", "gaussian:1.5")]
     assert read == [Area(), RowSampling(), Gaussian(1.5)]
     assert all(each.text for each in read)
+    assert [read_degradation(str(each)) for each in read] == read
 
 
 @pytest.mark.parametrize("ratio", [Fraction(2), Fraction(4), Fraction(3, 2), Fraction(48, 13)])

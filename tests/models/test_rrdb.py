@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from safetensors import safe_open
 from scalesr.errors import ModelError
 from scalesr.models import spandrel
 from scalesr.models.rrdb import RRDBNet
+from scalesr.models.trial import Facts, examine
 from scalesr.phantoms import cells, degrade
 
 WEIGHTS = Path(spandrel.__file__).with_name("weights") / "rrdb-x4.safetensors"
@@ -44,9 +47,57 @@ def test_any_tile_is_enlarged_four_times(y: int, x: int, channels: int) -> None:
         assert network(torch.zeros(2, channels, y, x)).shape == (2, 2, 4 * y, 4 * x)
 
 
-def test_another_scale_is_refused() -> None:
-    with pytest.raises(ModelError, match="4 times, not 2"):
-        RRDBNet(scale=2)
+@settings(max_examples=10, deadline=None)
+@given(y=st.integers(1, 6), x=st.integers(1, 6), channels=st.sampled_from([1, 3, 5]))
+def test_any_even_tile_is_enlarged_twice(y: int, x: int, channels: int) -> None:
+    network = RRDBNet(channels, 2, features=8, growth=4, blocks=1, scale=2)
+    with torch.inference_mode():
+        assert network(torch.zeros(2, channels, 2 * y, 2 * x)).shape == (2, 2, 4 * y, 4 * x)
+
+
+def test_folding_is_that_of_pixels_in_rows() -> None:
+    """Channel 4 c + 2 i + j of the folded tile is pixel (i, j) of channel c, as published networks were trained."""
+    twice, four = RRDBNet(3, 1, features=8, growth=4, scale=2).eval(), RRDBNet(12, 1, features=8, growth=4).eval()
+    four.load_state_dict(twice.state_dict())
+    tile = torch.rand(1, 3, 8, 6)
+    folded = torch.stack([tile[:, c, i::2, j::2] for c in range(3) for i in range(2) for j in range(2)], 1)
+    with torch.inference_mode():
+        assert torch.equal(twice(tile), four(folded))
+
+
+@pytest.mark.parametrize("scale", [1, 3, 8])
+def test_another_scale_is_refused(scale: Any) -> None:
+    with pytest.raises(ModelError, match=f"4 times or twice, not {scale} times"):
+        RRDBNet(scale=scale)
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_trying_a_network_of_scale_2_finds_its_grid_and_field(
+    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    network = RRDBNet(channels, 1, features=8, growth=8, blocks=1, scale=2).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            # Weights of one sign do not cancel far from the middle, and rectifiers pass what they give.
+            parameter.copy_(0.1 * torch.rand(parameter.shape, generator=generator))
+    spec = examine(network, Facts(name="twice", axes="yx", channels=channels), sha256=f"scale 2, {channels}")
+    assert spec.scale == (Fraction(2), Fraction(2))
+    assert (spec.channels, spec.multiple, spec.minimum) == (channels, 2, 2)
+    # 17 convolutions on the folded grid, each reaching 2 px; those after the doublings add 1 and 2 quarters of it.
+    assert spec.receptive is not None
+    assert all(2 * 17 <= reach <= 2 * 19 for reach in spec.receptive)
+    tile = torch.rand(1, channels, 100, 100, generator=generator)
+    changed = tile.clone()
+    changed[..., 50, 51] += 1.0
+    with torch.inference_mode():
+        seen = (network(changed) - network(tile)).abs().amax((0, 1))
+    for axis, reach in enumerate(spec.receptive):
+        # The field counts from the group of two pixels that an output lies in, here to 50 or 51.
+        groups = torch.nonzero(seen.amax(1 - axis) > 0).flatten() // 4
+        assert 50 + axis - (2 * int(groups.min()) + 1) <= reach
+        assert 2 * int(groups.max()) - (50 + axis) <= reach
 
 
 def test_parameters_have_the_published_names() -> None:

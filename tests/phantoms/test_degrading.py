@@ -10,7 +10,7 @@ from scipy import stats
 
 from scalesr.errors import InputError
 from scalesr.phantoms import cells, degrade, spectral_cube
-from scalesr.phantoms.degrading import _poisson
+from scalesr.phantoms.laws import normal, poisson
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,9 +52,15 @@ def test_degrading_twice_is_degrading_once() -> None:
 @pytest.mark.parametrize("expected", [0.0, 0.01, 0.7, 4.0, 24.9, 25.0, 30.0, 400.0, 1e6])
 def test_counts_follow_the_law_of_poisson(expected: float) -> None:
     chance = (np.arange(4001) + 0.5) / 4001
-    counts = _poisson(np.full(4001, expected), chance)
+    counts = poisson(np.full(4001, expected), chance)
     exact = stats.poisson.ppf(chance, expected)
     assert np.abs(counts - exact).max() <= (0 if expected < 25.0 else 1 + 5e-4 * np.sqrt(expected))
+
+
+def test_deviations_follow_the_normal_law() -> None:
+    chance = (np.arange(4001) + 0.5) / 4001
+    assert np.abs(normal(chance) - stats.norm.ppf(chance)).max() < 5e-4
+    assert np.isfinite(normal(np.array([0.0, 1 - 2.0**-53]))).all()
 
 
 @pytest.mark.parametrize("level", [0.02, 1.0, 20.0])
