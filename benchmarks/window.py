@@ -22,7 +22,7 @@ from scalesr.engine.executors import DaskExecutor
 from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import prepare, subject_of
-from scalesr.engine.running import make_job
+from scalesr.engine.settling import make_job
 from scalesr.engine.window import Tasks, Window
 from scalesr.images import Location
 

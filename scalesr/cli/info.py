@@ -59,8 +59,11 @@ def info(
             return
         made = history(image.url)
         spectral = read_spectral(image)
+        beside = _beside(image)
         if json:
-            print_json(document(image) | _spectral_values(spectral) | ({"made_by": made} if made else {}))
+            print_json(
+                document(image) | _spectral_values(spectral) | {"beside": beside} | ({"made_by": made} if made else {})
+            )
             return
         print_heading(image.name)
         print_lines(
@@ -69,6 +72,7 @@ def info(
                 *_level_lines(image.levels),
                 *_channel_lines(image.channels),
                 *_spectral_lines(spectral),
+                *([("beside it", ", ".join(beside))] if beside else []),
             ]
         )
         if made is not None:
@@ -156,6 +160,13 @@ def _channel_lines(channels: tuple[Channel, ...]) -> Lines:
         return []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return [("channels", ", ".join(names[:_SHOWN]) + more)]
+
+
+def _beside(image: Image) -> list[str]:
+    """Return the names of what is known of each pixel beside its bands."""
+    from scalesr.images.importing.companions import open_companion  # noqa: PLC0415
+
+    return [name for name in ("mask", "tic") if open_companion(image, name) is not None]
 
 
 def _spectral_values(axis: SpectralAxis | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scalesr.cli.values import OptionError, parse_bytes, parse_normalise, parse_scale, parse_sizes
+from scalesr.cli.values import OptionError, parse_bytes, parse_normalise, parse_scale, parse_sizes, parse_strategy
 
 if TYPE_CHECKING:
     from scalesr.cli.failing import Style
@@ -51,9 +51,12 @@ ModelAxes = Annotated[
     ),
 ]
 Strategy = Annotated[
-    Literal["auto", "single", "triples"],
+    str,
     typer.Option(
-        help="How channels go through the model: each alone, or three neighbours at a time.", rich_help_panel=_MODEL
+        metavar="auto|single|triples|eigen:K",
+        help="How channels go through the model: each alone, three neighbours at a time, or K eigenimages that stand "
+        "for all bands of a spectral image, the rest of which is interpolated.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Trust = Annotated[
@@ -66,6 +69,23 @@ OutDtype = Annotated[
         metavar="TYPE",
         help="Number format of the output: uint8, uint16, float32, ...",
         show_default="that of the input",
+        rich_help_panel=_MODEL,
+    ),
+]
+Flux = Annotated[
+    Literal["auto", "conserved", "free"],
+    typer.Option(
+        help="conserved: the mean of the output over each input pixel is what was measured there, and zero stays zero; "
+        "auto: where the model's author recommends it and the scale is a whole number.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Mask = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|none|MASK",
+        help="Which pixels were measured: auto takes the mask that lies beside the image, if any; or an OME-Zarr image "
+        "that is not zero there. The others become NaN, or zero in integers.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -122,7 +142,7 @@ Batch = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Tiles that go through the network at once.",
+        help="Tiles, or eigenimages of one, that go through the network at once.",
         show_default="1 on the CPU, 8 on a GPU",
         rich_help_panel=_SPEED,
     ),
@@ -204,6 +224,7 @@ def engine_options(
     shard: str | None,
     memory: str | None,
     normalise: str = "auto",
+    strategy: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
     data_range: float | None = None,
@@ -229,6 +250,7 @@ def engine_options(
         "shard": parse_sizes(shard, "--shard"),
         "memory": parse_bytes(memory, "--memory"),
         "normalise": parse_normalise(normalise),
+        "strategy": parse_strategy(strategy),
         "mode": "resume" if resume else "overwrite" if overwrite else "create",
     }
     from scalesr.engine import Options  # noqa: PLC0415 torch takes seconds, and a mistyped option needs none of it

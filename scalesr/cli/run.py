@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,6 +17,7 @@ from scalesr.cli.values import parse_metrics, positive
 if TYPE_CHECKING:
     from scalesr.cli.output import Lines
     from scalesr.engine import Callback, Result
+    from scalesr.engine.flux import Corrected
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -89,6 +91,8 @@ def run(
         ),
     ] = "auto",
     out_dtype: given.OutDtype = None,
+    flux: given.Flux = "auto",
+    mask: given.Mask = "auto",
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -157,6 +161,8 @@ def run(
                 strategy=strategy,
                 trust=trust,
                 out_dtype=out_dtype,
+                flux=flux,
+                mask=mask,
                 level=level,
                 batch=batch,
                 calibrate=calibrate,
@@ -241,7 +247,39 @@ def result_lines(result: Result) -> Lines:
         lines.append(("clipped", f"{result.clipped:,} voxels did not fit into {plan.out_dtype}"))
     if result.not_finite:
         lines.append(("replaced", f"{result.not_finite:,} voxels of the input were NaN or infinite"))
+    if result.masked:
+        lines.append(("masked", f"{result.masked:,} voxels of the input were not measured"))
+    if plan.flux == "conserved":
+        lines.append(("flux", _flux_words(result.corrected)))
+    if result.explained is not None and plan.components is not None:
+        least, mean = min(result.explained), sum(result.explained) / len(result.explained)
+        lines.append(
+            (
+                "eigenimages",
+                f"{plan.components[1]:,} hold {mean:.1%} of the variance of {len(result.explained):,} bands on "
+                f"average, {least:.1%} of the least; the rest is interpolated",
+            )
+        )
+    if result.spectra is not None and (result.spectra.missing or result.spectra.beyond):
+        found = result.spectra
+        lines.append(
+            (
+                "left out",
+                f"of the eigenimages: {found.missing:,} spectra that lack a band or are masked, and {found.beyond:,} "
+                "far beyond the range of a band",
+            )
+        )
     return lines
+
+
+def _flux_words(done: Corrected) -> str:
+    """Return what conserving the flux had to do beside scaling."""
+    words = ["conserved"]
+    if done.negative:
+        words.append(f"{done.negative:,} voxels below zero were set to zero")
+    if done.flat:
+        words.append(f"{done.flat:,} input pixels in which the network saw nothing were spread evenly")
+    return "; ".join(words)
 
 
 def result_document(result: Result, *, source: str) -> dict[str, Any]:
@@ -260,6 +298,10 @@ def result_document(result: Result, *, source: str) -> dict[str, Any]:
         "normalisation": result.normalisation.to_json(),
         "clipped": result.clipped,
         "not_finite": result.not_finite,
+        "masked": result.masked,
+        "explained": result.explained,
+        "spectra": None if result.spectra is None else asdict(result.spectra),
+        "flux": {"conserved": plan.flux == "conserved", **asdict(result.corrected)},
         "bad_chunks": result.bad_chunks,
         "measurement": None if result.measurement is None else result.measurement.to_json(),
         "plan": plan.to_json(),

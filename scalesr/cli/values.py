@@ -97,6 +97,15 @@ def parse_normalise(text: str) -> Normalise:
     return low, high
 
 
+def parse_strategy(text: str) -> str:
+    """Return a strategy for channels: ``auto``, ``single``, ``triples``, or ``eigen:K`` with any number for K."""
+    if text not in ("auto", "single", "triples") and re.fullmatch(r"eigen:[1-9][0-9]*", text) is None:
+        raise OptionError(
+            f"--strategy {text!r} is not a strategy.", remedy="Give auto, single, triples, or eigen:32 (any number)."
+        )
+    return text
+
+
 def parse_pixel_size(text: str | None) -> float | Mapping[str, float] | None:
     """Return one size for all spatial axes, or one by axis: ``0.325`` or ``z=2,y=0.325,x=0.325``."""
     if text is None:

@@ -17,7 +17,8 @@ from scalesr.engine.measuring import measure
 from scalesr.engine.memory import Demand, Term, Workers
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import Prepared, check_memory, empty_subject, prepare, subject_of
-from scalesr.engine.running import Result, check_target, run
+from scalesr.engine.running import Result, run
+from scalesr.engine.settling import check_target
 
 __all__ = [
     "BatchReduced",

@@ -34,6 +34,12 @@ class BlockReport:
     """Input voxels that were NaN or infinite and were replaced."""
     clipped: int = 0
     """Output voxels outside the range of the output's data type, set to its nearest value."""
+    masked: int = 0
+    """Input voxels that the mask leaves out."""
+    negative: int = 0
+    """Output voxels below zero that were set to zero to conserve the flux."""
+    flat: int = 0
+    """Input pixels whose voxels were all given the pixel's own value to conserve the flux."""
     gathered: list[dict[str, Any]] = field(default_factory=list)
     """What was measured of the block: for each plane its place and a state for each statistic."""
 

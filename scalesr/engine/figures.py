@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -15,10 +16,13 @@ from scalesr.images import StatisticsAccumulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from scalesr.engine.events import Callback
+    from scalesr.engine.masks import Mask
     from scalesr.engine.options import Normalise
     from scalesr.engine.planning import Mixing
-    from scalesr.images import Image, Statistics
+    from scalesr.images import Image
     from scalesr.models import ModelSpec
 
 LOW, HIGH = 0.1, 99.9
@@ -31,9 +35,17 @@ STAGE = "reading statistics"
 
 
 def normalisation_of(
-    image: Image, spec: ModelSpec, found: Mixing, *, level: int, how: Normalise, out_dtype: str, tell: Callback
+    image: Image,
+    spec: ModelSpec,
+    found: Mixing,
+    *,
+    level: int,
+    how: Normalise,
+    out_dtype: str,
+    mask: Mask | None,
+    tell: Callback,
 ) -> Normalisation:
-    """Return the normalisation of an image for a model.
+    """Return the normalisation of an image for a model, of what a mask says was measured.
 
     Raises
     ------
@@ -54,7 +66,7 @@ def normalisation_of(
         return Normalisation(offset=(0.0,), gain=(1.0,), axis=None, origin=f"range of {dtype}, 0 to 1")
     if isinstance(how, tuple):
         return _of_range(*how, "as given")
-    return _percentiles(image, found, level=level, tell=tell)
+    return _percentiles(image, found, level=level, mask=mask, tell=tell)
 
 
 def _of_range(low: float, high: float, origin: str) -> Normalisation:
@@ -62,11 +74,12 @@ def _of_range(low: float, high: float, origin: str) -> Normalisation:
     return Normalisation(offset=(low,), gain=(gain if gain else 1.0,), axis=None, origin=origin)
 
 
-def _percentiles(image: Image, found: Mixing, *, level: int, tell: Callback) -> Normalisation:
+def _percentiles(image: Image, found: Mixing, *, level: int, mask: Mask | None, tell: Callback) -> Normalisation:
     channel = found.channel
     channels = 1 if channel is None else image.shape[channel]
-    while level + 1 < len(image.levels) and prod(image.levels[level + 1].shape) // channels >= ENOUGH_VOXELS:
-        level += 1
+    # Coarser levels have no mask.
+    coarser = image.levels[level + 1 :] if mask is None else ()
+    level += sum(prod(some.shape) // channels >= ENOUGH_VOXELS for some in coarser)
     shape = image.levels[level].shape
     steps = _steps(shape, image.levels[level].shards or image.levels[level].chunks, channel)
     tell(StageStarted(name=STAGE, total=len(steps) * channels))
@@ -75,25 +88,24 @@ def _percentiles(image: Image, found: Mixing, *, level: int, tell: Callback) -> 
         gathered = StatisticsAccumulator(image.levels[level].dtype)
         for region in steps:
             own = tuple(slice(number, number + 1) if a == channel else s for a, s in enumerate(region))
-            gathered.update(image.read(own, level=level))
+            pixels = image.read(own, level=level)
+            if mask is not None:
+                place = tuple((0, 1) if a == channel else (s.start, s.stop) for a, s in enumerate(region))
+                pixels = pixels[np.broadcast_to(_kept(mask, place), pixels.shape)]
+            gathered.update(pixels)
             tell(StageAdvanced(name=STAGE))
         figures = gathered.finalize()
-        low, high = _range(figures)
+        low, high = figures.span(LOW, HIGH)
         offsets.append(low)
         gains.append(high - low)
-    origin = f"percentiles {LOW} and {HIGH} of level {level}"
+    origin = f"percentiles {LOW} and {HIGH} of level {level}{', within the mask' if mask is not None else ''}"
     return Normalisation(offset=tuple(offsets), gain=tuple(gains), axis=channel, origin=origin)
 
 
-def _range(figures: Statistics) -> tuple[float, float]:
-    """Return what becomes 0 and 1, whatever the channel holds."""
-    if figures.min is None or figures.max is None:
-        return 0.0, 1.0
-    low, high = figures.percentile(LOW), figures.percentile(HIGH)
-    if high <= low:
-        # A nearly empty channel: everything but a few bright pixels is one value.
-        low, high = figures.min, figures.max
-    return float(low), float(high) if high > low else float(low) + 1.0
+@lru_cache(maxsize=1)
+def _kept(mask: Mask, place: tuple[tuple[int, int], ...]) -> NDArray[np.bool_]:
+    """Read a part of the mask, once for all channels where the image is one part."""
+    return mask.read(tuple(slice(*bounds) for bounds in place))
 
 
 def _steps(shape: tuple[int, ...], unit: tuple[int, ...], channel: int | None) -> list[tuple[slice, ...]]:

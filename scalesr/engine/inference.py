@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from scalesr.engine.allocator import keep_freed_memory
+from scalesr.engine.eigenimages import eigen_model
+from scalesr.engine.reading import either
 from scalesr.errors import InterruptedRunError, ModelError, PlanError
 from scalesr.models import load
 from scalesr.tiling import UNIT, reflect
@@ -43,6 +45,8 @@ class Sums:
     """Integers of 2^-fraction_bits on the normalised scale, in the image's axis order."""
     missing: NDArray[np.bool_] | None
     """Where, in the block's own input pixels, a value was missing."""
+    outside: NDArray[np.bool_] | None
+    """Where, among these, nothing was measured; axes that the mask does not have are of size 1."""
     pixels: NDArray[Any] | None
     """The block's own input pixels, NaN where they were missing, if the run measures with them."""
     tiles: int
@@ -87,7 +91,11 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
         batch = min(job.plan.batch, _reduced.get(key, job.plan.batch))
         try:
             with torch.inference_mode():
-                values = _infer(job, cells, context, model, batch)
+                if job.eigen is None:
+                    values = _infer(job, cells, context, model, batch)
+                else:
+                    # One tile holds all bands; what goes through the network at once is eigenimages of it.
+                    values = _infer(job, cells, context, eigen_model(job, model, group=batch), 1)
             break
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -103,6 +111,7 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
     return Sums(
         values=values,
         missing=None if context.missing is None else _own_part(job, cells, context.missing),
+        outside=None if context.outside is None else _own_part(job, cells, context.outside),
         pixels=_own_pixels(job, cells, context),
         tiles=prod(len(some) for some in cells),
         batch=batch,
@@ -112,7 +121,7 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
 
 
 def _infer(job: Job, cells: tuple[range, ...], context: Context, model: Model, batch: int) -> NDArray[Any]:
-    axes = job.plan.lattice.axes
+    axes = job.plan.summed.axes
     shape = [axis.strip + len(some) * axis.out_cell for axis, some in zip(axes, cells, strict=True)]
     sums = torch.zeros(shape, dtype=getattr(torch, job.plan.sum_dtype), device=job.device)
     corner = tuple(axis.tile_start(some.start) for axis, some in zip(axes, cells, strict=True))
@@ -166,7 +175,7 @@ def _take(job: Job, cell: Index, corner: Index, pixels: NDArray[Any], out: NDArr
 
 
 def _check(job: Job, results: torch.Tensor, batch: int) -> None:
-    axes = job.plan.lattice.axes
+    axes = job.plan.summed.axes
     channels = 1
     if job.channel_axis is not None:
         axis = axes[job.channel_axis]
@@ -181,7 +190,7 @@ def _check(job: Job, results: torch.Tensor, batch: int) -> None:
 
 def _add(job: Job, cell: Index, slots: Index, result: torch.Tensor, sums: torch.Tensor) -> None:
     """Add one tile's result, windowed, in fixed point, to sums whose first slot starts at `slots`."""
-    axes = job.plan.lattice.axes
+    axes = job.plan.summed.axes
     spatial = [axes[a] for a in job.spatial_axes]
     starts = [axis.out_halo - axis.out_ramp for axis in spatial]
     inner = [slice(start, start + axis.out_cell + axis.strip) for start, axis in zip(starts, spatial, strict=True)]
@@ -226,13 +235,17 @@ def _window(weights: tuple[tuple[int, ...], ...], device: str) -> torch.Tensor:
 
 
 def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray[Any] | None:
-    """Return the pixels that the cells answer for, as the image holds them, if they will be measured with."""
+    """Return the pixels that the cells answer for, NaN where nothing was measured, if the run measures with them.
+
+    Integers cannot say it: there they are what the network saw.
+    """
     if job.ride is None or not job.ride.needs_measured:
         return None
     pixels = _own_part(job, cells, context.pixels)
-    if context.missing is None:
+    gone = either(context.missing, context.outside)
+    if gone is None or pixels.dtype.kind != "f":
         return pixels
-    return np.where(_own_part(job, cells, context.missing), np.nan, pixels).astype(pixels.dtype)
+    return np.where(_own_part(job, cells, gone), np.nan, pixels).astype(pixels.dtype)
 
 
 def _own_part(job: Job, cells: tuple[range, ...], context: NDArray[Any]) -> NDArray[Any]:

@@ -11,6 +11,8 @@ from scalesr.images import OWN, Files, Image, ImageWriter, open_image
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scalesr.engine.eigenimages import Eigenimages
+    from scalesr.engine.masks import Mask
     from scalesr.engine.normalisation import Normalisation
     from scalesr.engine.riding import Ride
     from scalesr.models import ModelRef
@@ -48,6 +50,10 @@ class Job:
     """What to do with chunks that cannot be decoded."""
     on_nan: Literal["stop", "fill"] = "stop"
     """What to do with NaN and infinity."""
+    mask: Mask | None = None
+    """Which pixels were measured; ``None`` where all were."""
+    eigen: Eigenimages | None = None
+    """What stands for the bands in the network; ``None`` where they do so themselves."""
     ride: Ride | None = None
     """What is measured on the way."""
 

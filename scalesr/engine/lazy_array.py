@@ -13,8 +13,9 @@ from scalesr.engine.inference import infer_cells
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import prepare, subject_of
 from scalesr.engine.reading import read_cells
-from scalesr.engine.running import make_job
-from scalesr.engine.stitching import restore_missing, to_voxels
+from scalesr.engine.settling import make_job
+from scalesr.engine.voxels import to_voxels
+from scalesr.errors import PlanError
 from scalesr.images import Image, Location, open_image
 
 if TYPE_CHECKING:
@@ -48,12 +49,22 @@ def lazy(
     -------
     dask.array.Array
         Same axes as the image, of the output's data type.
+
+    Raises
+    ------
+    ScalesrError
+        As `run`, before it writes; also for the strategy ``eigen:K``.
     """
     options = Options(**{**(vars(options) if options else {}), **changes})
     if options.block is None:
         options = Options(**{**vars(options), "block": 1})
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
     prepared = prepare(subject_of(image, level=options.level), options)
+    if prepared.plan.components is not None:
+        raise PlanError(
+            "Eigenimages need a pass over the whole image, and their basis a place in an output.",
+            remedy="Use scalesr.run for this strategy, or --strategy single.",
+        )
     job, _ = make_job(image, Location.parse("lazy.zarr"), prepared, options, normalisation=None, tell=lambda _: None)
     lattice = job.plan.lattice
     name = f"scalesr-{job.plan.digest[:16]}-{job.model.sha256[:8]}-{image.fingerprint()[:8]}"
@@ -79,7 +90,4 @@ def compute_block(job: Job, block: int) -> NDArray[Any]:
         slice(axis.strip, axis.strip + owned.stop - owned.start)
         for axis, owned in zip(lattice.axes, lattice.owned(index), strict=True)
     ]
-    voxels, _ = to_voxels(job, index, sums.values[tuple(region)])
-    if sums.missing is not None:
-        restore_missing(job, voxels, sums.missing)
-    return voxels
+    return to_voxels(job, index, sums.values[tuple(region)], sums).values

@@ -17,7 +17,7 @@ import torch
 from scalesr.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from scalesr.engine.events import BlockReport
     from scalesr.engine.job import Job
@@ -44,8 +44,18 @@ class Manifest:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
 
 
-def make_manifest(job: Job, *, normalise: Normalise) -> Manifest:
-    """Return the manifest of a job on this machine, with the normalisation that was asked for."""
+def make_manifest(job: Job, *, normalise: Normalise, facts: Mapping[str, Any]) -> Manifest:
+    """Return the manifest of a job on this machine.
+
+    Parameters
+    ----------
+    job
+        What its tasks are told.
+    normalise
+        The normalisation that was asked for.
+    facts
+        What else a reader shall know, in JSON values.
+    """
     identity: dict[str, Any] = json.loads(
         json.dumps(
             {
@@ -58,6 +68,8 @@ def make_manifest(job: Job, *, normalise: Normalise) -> Manifest:
                 "normalisation": job.normalisation.to_json(),
                 "on bad block": job.on_bad_block,
                 "on nan": job.on_nan,
+                "mask": None if job.mask is None else job.mask.sha256,
+                **({"eigenimages": job.eigen.sha256} if job.eigen is not None else {}),
                 "device class": device_class(job.device),
                 "torch": torch.__version__,
                 **({"measured": job.ride.to_json()} if job.ride is not None else {}),
@@ -72,6 +84,7 @@ def make_manifest(job: Job, *, normalise: Normalise) -> Manifest:
             "model": job.model.source,
             "python": platform.python_version(),
             "machine": platform.machine(),
+            **facts,
             **{name: version(name) for name in ("scalesr", "numpy", "zarr", "dask", "distributed")},
         },
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
+from scalesr.engine.eigenimages import PIECE_VALUES
 from scalesr.errors import PlanError
 from scalesr.tiling import human_bytes, round_up
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 PROCESS_BYTES = 420 * 2**20
 """Interpreter with torch, zarr and dask loaded and warmed up; measured by benchmarks/memory.py."""
+CHUNKS_AT_ONCE = 16
+"""Chunks that zarr decodes at the same time for one read; its default is 10."""
 GIVEN_BACK_LATE = 1.15
 """Allocators give memory back late and in whole pages; measured by benchmarks/memory.py."""
 
@@ -80,14 +83,20 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
         round_up(min(axis.tile + (axis.block - 1) * axis.cell, axis.size) + chunk - 1, chunk)
         for axis, chunk in zip(lattice.axes, plan.in_chunk, strict=True)
     )
-    sums = prod(lattice.sums(plan.largest))
+    sums = prod(plan.summed.sums(plan.largest))
     voxels = prod(stop.stop - stop.start for stop in lattice.owned(plan.largest))
     tile = prod(lattice.tile_shape)
-    out_tile = prod(int(axis.tile * axis.scale) for axis in lattice.axes)
+    out_tile = prod(int(axis.tile * axis.scale) for axis in plan.summed.axes)
+    batch = plan.batch
+    if plan.components is not None:
+        # One tile holds all bands, which are written some at a time, and zarr decodes few of their chunks at once.
+        batch, bands = 1, lattice.axes[plan.components[0]].size
+        voxels = voxels // bands * plan.bands_together
+        in_storage = min(in_storage, pixels + CHUNKS_AT_ONCE * prod(plan.in_chunk))
     width = 4 if plan.precision == "fp32" else 2
     # Counted with input and output for each pixel of a tile, whatever its channels; then fixed point, once as float
     # and once as integer.
-    network = int(plan.batch * tile / spec.channels * spec.activation_bytes * width / 4 + out_tile * 8)
+    network = int(batch * tile / spec.channels * spec.activation_bytes * width / 4 + out_tile * 8)
     # One thread more than inferences reads and writes.
     threads = workers.slots + 1
     held = max(pixels * plan.in_itemsize, sums * plan.sum_itemsize)
@@ -103,8 +112,13 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
         Term(name="blocks in flight", each=held, count=workers.in_flight),
         Term(name="reading: chunks decoded", each=in_storage * plan.in_itemsize, count=threads),
         Term(name="writing: voxels and encoded shards", each=writing, count=threads),
-        Term(name="batches of tiles", each=plan.batch * tile * 4, count=workers.slots),
+        Term(name="batches of tiles", each=batch * tile * 4, count=workers.slots),
     ]
+    if plan.components is not None:
+        host.append(Term(name="bands and their pixels", each=_mixing(plan, voxels), count=threads))
+    if plan.flux == "conserved":
+        under = int(voxels / prod(axis.scale for axis in lattice.axes))
+        host.append(Term(name="input pixels read again", each=under * plan.in_itemsize, count=threads))
     if device == "cpu":
         host += [
             Term(name="weights", each=spec.weight_bytes, count=max(1, workers.processes)),
@@ -112,6 +126,19 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
         ]
         return Demand(host=tuple(host), device=())
     return Demand(host=tuple(host), device=on_device)
+
+
+def _mixing(plan: Plan, voxels: int) -> int:
+    """Return what it takes to interpolate and mix the bands that are made together."""
+    lattice = plan.lattice
+    # Their input pixels with context, once as stored and once filled; a piece's values, interpolated along one axis,
+    # mixed, and the eigenimages with two roundings of them.
+    under = prod(axis.tile + (axis.block - 1) * axis.cell for axis in lattice.axes)
+    bands = lattice.axes[plan.components[0]].size if plan.components is not None else 1
+    rows = min((a for a, mixed in enumerate(plan.mixed) if mixed), default=0)
+    least = voxels // max(1, lattice.owned(plan.largest)[rows].stop)
+    piece = max(PIECE_VALUES, int(least * lattice.axes[rows].scale) * 2)
+    return 2 * (under // bands * plan.bands_together) * plan.in_itemsize + 6 * 8 * piece
 
 
 def check_demand(found: Demand, *, allowed: int, device_allowed: int | None) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from scalesr.metrics import Settings
-    from scalesr.models import Precision, Strategy
+    from scalesr.models import Precision
 
 Sizes = int | tuple[int, ...]
 """One size for all axes that the model mixes, or one for each of them, slowest first."""
@@ -25,6 +25,10 @@ are; a pair: those two values. ``auto``: ``dtype`` for three-channel uint8 image
 and for models that do not depend on it; ``percentile`` otherwise.
 """
 
+FluxOption = Literal["auto", "conserved", "free"]
+"""Whether the mean of the output over each input pixel is what was measured there: what the model recommends; yes; no.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -36,8 +40,9 @@ class Options:
     """Output pixels for each input pixel; needed only where the model leaves it open. Fractions as ``48/13``."""
     axes: str | None = None
     """Axes that the model mixes (``yx`` or ``zyx``), where the model leaves it open."""
-    strategy: Strategy = "auto"
-    """How channels are shared out to a model with another number of channels."""
+    strategy: str = "auto"
+    """How channels are shared out to a model with another number of channels: ``auto``, ``single``, ``triples``, or
+    ``eigen:K``, by which K eigenimages go through the network and stand for all bands, the rest being interpolated."""
     trust: Literal["safe", "pickle"] = "safe"
     """``pickle`` allows weights that can execute code while they load."""
     cell: Sizes | None = None
@@ -51,7 +56,7 @@ class Options:
     shard: Sizes | None = None
     """Cells of one output file along each mixed axis; a block when not given. A block holds a whole number of them."""
     batch: int | None = None
-    """Tiles of one call of the network: 1 on the CPU and 8 on a GPU when not given."""
+    """Tiles of one call of the network, or eigenimages of one tile: 1 on the CPU and 8 on a GPU when not given."""
     calibrate: Literal["never", "once", "again"] = "never"
     """Measure which cell and batch are fastest for this model on this machine, once or again, and use them where none
     are given. Another cell or batch changes the last bits of the result, so it is not done unasked."""
@@ -63,6 +68,13 @@ class Options:
     """Threads inside one inference on the CPU. More inferences side by side are faster; this changes the last bit."""
     normalise: Normalise = "auto"
     """How intensities are normalised."""
+    flux: FluxOption = "auto"
+    """``conserved``: the mean of the output over each input pixel is what was measured there, to the precision of the
+    data type; zero stays zero. ``auto``: where the model recommends it and the scale is a whole number."""
+    mask: str = "auto"
+    """Which pixels were measured: ``auto`` looks for the array ``mask`` that importers put beside an image, ``none``
+    takes all, anything else is the path or URL of an OME-Zarr image that is not zero there. The others are left out of
+    the normalisation, filled for the network, and become NaN in a float output and zero in an integer one."""
     out_dtype: str | None = None
     """Data type of the output; the input's when not given."""
     level: int = 0

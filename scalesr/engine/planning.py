@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, log2
+from math import ceil, log2, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scalesr.engine.flux import choose_flux
 from scalesr.errors import InputError, ModelError, PlanError
 from scalesr.images import halved_axes
 from scalesr.tiling import (
@@ -21,7 +22,7 @@ from scalesr.tiling import (
     plan_levels,
     round_up,
 )
-from scalesr.tiling.choose import TILE_EDGE
+from scalesr.tiling.choose import TILE_EDGE, choose_bands, fitting_tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,13 +98,15 @@ def mixing(subject: Subject, spec: ModelSpec) -> Mixing:
     return Mixing(channel=channel, spatial=tuple(names.index(name) for name in spec.axes))
 
 
-def make_plan(subject: Subject, spec: ModelSpec, options: Options) -> Plan:
+def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, eigenimages: int | None = None) -> Plan:
     """Return the plan of a run.
 
     Parameters
     ----------
     subject, spec, options
         The image, the model and what the caller asks for.
+    eigenimages
+        How many of these stand for the image's bands; the model is then one that takes all bands.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options) -> Plan:
     """
     found = mixing(subject, spec)
     dtype = _out_dtype(options.out_dtype or subject.dtype)
-    axes = _axes(subject, spec, options, found)
+    axes = _axes(subject, spec, options, found, eigenimages)
     mixed = tuple(a in found.spatial for a in range(len(axes)))
     block = choose_block(
         [axis.cells for axis in axes], [axis.out_cell for axis in axes], mixed, itemsize=dtype.itemsize
@@ -133,6 +136,11 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options) -> Plan:
             for axis, k in zip(axes, block, strict=True)
         )
     )
+    bands = None
+    if eigenimages is not None:
+        assert found.channel is not None
+        pixels = prod(axis.out_block for a, axis in enumerate(lattice.axes) if a != found.channel)
+        bands = choose_bands(spec.channels, band_bytes=pixels * dtype.itemsize)
     return Plan(
         lattice=lattice,
         in_dtype=subject.dtype,
@@ -141,14 +149,28 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options) -> Plan:
         out_itemsize=dtype.itemsize,
         in_chunk=subject.chunk,
         levels=plan_levels(
-            lattice, halvings(subject, lattice), mixed=mixed, itemsize=dtype.itemsize, shard_cells=shard
+            lattice,
+            halvings(subject, lattice),
+            mixed=mixed,
+            itemsize=dtype.itemsize,
+            shard_cells=shard,
+            bands=None if bands is None or found.channel is None else (found.channel, bands),
         ),
-        batch=options.batch or (8 if options.device.startswith("cuda") else 1),
+        batch=batch_of(options),
         precision=options.precision,
         threads=options.threads,
-        fraction_bits=40 if dtype.kind == "f" else 24,
+        fraction_bits=40 if dtype.kind == "f" or eigenimages is not None else 24,
         mixed=mixed,
+        components=None if eigenimages is None or found.channel is None else (found.channel, eigenimages),
+        flux=choose_flux(
+            options.flux, spec, [axis.scale for axis in lattice.axes], names=[axis.name for axis in lattice.axes]
+        ),
     )
+
+
+def batch_of(options: Options) -> int:
+    """Return how many tiles, or eigenimages of one, go through the network at once on the device of the options."""
+    return options.batch or (8 if options.device.startswith("cuda") else 1)
 
 
 def _out_dtype(name: str) -> np.dtype[Any]:
@@ -161,12 +183,14 @@ def _out_dtype(name: str) -> np.dtype[Any]:
     return dtype
 
 
-def _axes(subject: Subject, spec: ModelSpec, options: Options, found: Mixing) -> list[AxisLattice]:
+def _axes(
+    subject: Subject, spec: ModelSpec, options: Options, found: Mixing, eigenimages: int | None
+) -> list[AxisLattice]:
     """Return the axes with their cells, in blocks of one cell."""
     axes = []
     for a, (axis, size) in enumerate(zip(subject.axes, subject.shape, strict=True)):
         if a == found.channel and (spec.channels > 1 or spec.out_channels > 1):
-            scale = Fraction(spec.out_channels, spec.channels)
+            scale = Fraction(1) if eigenimages is not None else Fraction(spec.out_channels, spec.channels)
             axes.append(AxisLattice(name=axis.name, size=size, scale=scale, cell=spec.channels))
             continue
         if a not in found.spatial:
@@ -181,6 +205,8 @@ def _axes(subject: Subject, spec: ModelSpec, options: Options, found: Mixing) ->
         wanted = field + ramp if options.halo is None else _one(options.halo, place, spec, "halo")
         halo = round_up(max(wanted, ramp), unit)
         tile = spec.tile or TILE_EDGE[len(spec.axes)]
+        if eigenimages is not None:
+            tile = fitting_tile(tile, bands=spec.channels, axes=len(spec.axes))
         if options.cell is None:
             cell = choose_cell(size, unit=unit, halo=halo, ramp=ramp, tile=max(tile, spec.minimum))
             cell = max(cell, round_up(max(1, spec.minimum - 2 * halo), unit))

@@ -11,8 +11,9 @@ import psutil
 import torch
 
 from scalesr.engine.calibration import calibrate
+from scalesr.engine.eigenimages import read_strategy, spec_of
 from scalesr.engine.memory import Workers, check_demand, demand
-from scalesr.engine.planning import Mixing, Subject, channel_axis, make_plan, mixing
+from scalesr.engine.planning import Mixing, Subject, batch_of, channel_axis, make_plan, mixing
 from scalesr.errors import InputError, PlanError
 from scalesr.images import Axis, ImageLayout, LevelLayout, scaled_geometry
 from scalesr.models import ModelRef, load, resolve
@@ -82,25 +83,29 @@ def prepare(subject: Subject, options: Options) -> Prepared:
     """
     channel = channel_axis(subject.axes)
     device = pick_device(options.device)
+    options = replace(options, device=device)
+    strategy, eigenimages = read_strategy(options.strategy)
     ref = resolve(
         options.model,
         scale=options.scale,
         axes=options.axes,
-        strategy=options.strategy,
+        strategy=strategy,
         image_channels=None if channel is None else subject.shape[channel],
         image_axes="".join(axis.name for axis in subject.axes),
         trust=options.trust,
     )
     spec = load(ref).spec
+    if eigenimages is not None:
+        spec = _eigen_spec(subject, ref, options, eigenimages)
     if options.precision not in spec.precisions:
         raise PlanError(
             f"The model {spec.name!r} does not run in {options.precision}.",
             remedy=f"Use --precision {' or '.join(spec.precisions)}.",
         )
-    plan = make_plan(subject, spec, options)
+    plan = make_plan(subject, spec, options, eigenimages=eigenimages)
     if options.calibrate != "never":
         options = _calibrated(options, ref, plan, device)
-        plan = make_plan(subject, spec, options)
+        plan = make_plan(subject, spec, options, eigenimages=eigenimages)
     workers = spread(plan, options, device)
     return Prepared(
         ref=ref,
@@ -111,6 +116,19 @@ def prepare(subject: Subject, options: Options) -> Prepared:
         demand=demand(plan, spec, workers=workers, device="cuda" if device.startswith("cuda") else "cpu"),
         device=device,
     )
+
+
+def _eigen_spec(subject: Subject, ref: ModelRef, options: Options, eigenimages: int) -> ModelSpec:
+    channel = channel_axis(subject.axes)
+    if channel is None:
+        raise PlanError(
+            f"{subject.name} has no bands to make eigenimages of.", remedy="Use --strategy single, or import its bands."
+        )
+    if options.normalise not in ("auto", "percentile"):
+        raise PlanError(
+            "Eigenimages need each band normalised by itself.", remedy="Use --normalise percentile, or leave it out."
+        )
+    return spec_of(load(ref), bands=subject.shape[channel], count=eigenimages, group=batch_of(options))
 
 
 def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str) -> Options:
@@ -125,8 +143,8 @@ def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str) -> Opt
         slots=spread(plan, options, device).slots,
         how="again" if options.calibrate == "again" else "once",
     ).best
-    # The plan's own cells are as large as a small image allows.
-    small = [axis.cells == 1 for axis in axes]
+    # The plan's own cells are as large as a small image, or a tile of all bands, allows.
+    small = [axis.cells == 1 or plan.components is not None for axis in axes]
     cell = tuple(
         min(axis.cell, fast) if is_small else fast for axis, fast, is_small in zip(axes, best.cell, small, strict=True)
     )

@@ -12,6 +12,8 @@ from scalesr.errors import InputError
 from scalesr.tiling import reflect, reflected_span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from scalesr.engine.job import Job
@@ -22,9 +24,12 @@ class Context:
     """The pixels that a block's tiles see, in the image's own data type and axis order."""
 
     pixels: NDArray[Any]
-    """All of the block's context, reflection included."""
+    """All that was asked for, reflection included."""
     missing: NDArray[np.bool_] | None
     """Where `pixels` was NaN or infinite and was replaced; ``None`` where nothing was."""
+    outside: NDArray[np.bool_] | None
+    """Where the mask says that nothing was measured, and `pixels` was replaced; axes that the mask does not have are of
+    size 1. ``None`` where all was measured."""
     bad_chunks: tuple[str, ...]
     """Chunks that could not be decoded and were filled."""
     seconds: float
@@ -38,7 +43,15 @@ def read_block(job: Job, block: int) -> Context:
 
 
 def read_cells(job: Job, cells: tuple[range, ...]) -> Context:
-    """Read all that the tiles of some cells see.
+    """Read all that the tiles of some cells see; see `read_context`."""
+    return read_context(job, [axis.span(some) for axis, some in zip(job.plan.lattice.axes, cells, strict=True)])
+
+
+def read_context(job: Job, contexts: Sequence[tuple[int, int]]) -> Context:
+    """Read a range of input pixels along each axis, reflected past the image's edge.
+
+    What is missing or lies outside the mask is replaced by the offset of the normalisation, which the network sees as
+    zero: dark.
 
     Raises
     ------
@@ -49,28 +62,63 @@ def read_cells(job: Job, cells: tuple[range, ...]) -> Context:
     """
     began = perf_counter()
     axes = job.plan.lattice.axes
-    contexts = [axis.span(some) for axis, some in zip(axes, cells, strict=True)]
     spans = [reflected_span(*context, axis.size) for context, axis in zip(contexts, axes, strict=True)]
     region = tuple(slice(*span) for span in spans)
-    bad: tuple[str, ...] = ()
-    if job.on_bad_block == "fill":
-        pixels, chunks = job.image.read(region, level=job.level, on_bad="fill")
-        bad = tuple(chunk.key for chunk in chunks)
-    else:
-        pixels = job.image.read(region, level=job.level)
-    missing = None
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        missing = ~np.isfinite(pixels)
-        pixels = _filled(job, pixels, missing, spans)
+    pixels, bad = read_pixels(job, region)
+    outside = _outside(job, region)
+    missing = _missing(job, pixels, outside, spans)
+    gone = either(missing, outside)
+    if gone is not None:
+        pixels = _filled(job, pixels, gone, spans)
     for a, (context, span) in enumerate(zip(contexts, spans, strict=True)):
         if context != span:
             picked = [reflect(i, axes[a].size) - span[0] for i in range(*context)]
             pixels = np.take(pixels, picked, axis=a)
             missing = None if missing is None else np.take(missing, picked, axis=a)
-    return Context(pixels=pixels, missing=missing, bad_chunks=bad, seconds=perf_counter() - began)
+            if outside is not None and job.mask is not None and a in job.mask.axes:
+                outside = np.take(outside, picked, axis=a)
+    return Context(pixels=pixels, missing=missing, outside=outside, bad_chunks=bad, seconds=perf_counter() - began)
 
 
-def _filled(job: Job, pixels: NDArray[Any], missing: NDArray[np.bool_], spans: list[tuple[int, int]]) -> NDArray[Any]:
+def read_pixels(job: Job, region: tuple[slice, ...]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return a region of the input as it is stored, and the keys of chunks that were filled because they are bad.
+
+    Raises
+    ------
+    StorageError
+        A chunk cannot be read or decoded, and the job does not fill.
+    """
+    if job.on_bad_block == "fill":
+        pixels, chunks = job.image.read(region, level=job.level, on_bad="fill")
+        return pixels, tuple(chunk.key for chunk in chunks)
+    return job.image.read(region, level=job.level), ()
+
+
+def either(missing: NDArray[np.bool_] | None, outside: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Return where a value is missing or was never measured; None where all is there."""
+    if missing is None or outside is None:
+        return missing if outside is None else outside
+    return missing | outside
+
+
+def _outside(job: Job, region: tuple[slice, ...]) -> NDArray[np.bool_] | None:
+    if job.mask is None:
+        return None
+    outside = ~job.mask.read(region)
+    return outside if outside.any() else None
+
+
+def _missing(
+    job: Job, pixels: NDArray[Any], outside: NDArray[np.bool_] | None, spans: list[tuple[int, int]]
+) -> NDArray[np.bool_] | None:
+    """Return where a value that should be there is NaN or infinite; None where none is."""
+    if pixels.dtype.kind != "f" or np.isfinite(pixels).all():
+        return None
+    missing: NDArray[np.bool_] = ~np.isfinite(pixels)
+    if outside is not None:
+        missing &= ~outside
+        if not missing.any():
+            return None
     if job.on_nan == "stop":
         first = np.argwhere(missing)[0]
         names = [axis.name for axis in job.plan.lattice.axes]
@@ -79,7 +127,13 @@ def _filled(job: Job, pixels: NDArray[Any], missing: NDArray[np.bool_], spans: l
             f"{job.source} holds {int(missing.sum())} NaN or infinite voxels, the first at {where}.",
             remedy="Use --on-nan fill: they are replaced for the network and become NaN in a float output.",
         )
+    return missing
+
+
+def _filled(job: Job, pixels: NDArray[Any], gone: NDArray[np.bool_], spans: list[tuple[int, int]]) -> NDArray[Any]:
     channel = job.normalisation.axis
     channels = range(*spans[channel]) if channel is not None else range(1)
     offset, _ = job.normalisation.figures(channels, pixels.ndim)
-    return np.where(missing, offset.astype(pixels.dtype), pixels)
+    if pixels.dtype.kind in "iu":
+        offset = np.rint(offset)
+    return np.where(gone, offset.astype(pixels.dtype), pixels)

@@ -143,6 +143,9 @@ def ride_term(ride: Ride, plan: Plan, workers: Workers) -> Term:
     sizes = [part.stop - part.start + reach.get(a, 0) for a, part in enumerate(plan.lattice.owned(plan.largest))]
     block = prod(sizes) * plan.out_itemsize
     blocks = sum((any(ride.survey.context), subjects.reference is not None))
+    if plan.components is not None:
+        # Bands are made together for once.
+        blocks += 4
     images = block * blocks + int(block / prod(subjects.frame.ratio))
     cell = subjects.frame.bands * prod(n + c for n, c in zip(subjects.frame.cell, ride.survey.context, strict=True))
     return Term(name="measuring on the way", each=images + FLOATS * 8 * cell, count=workers.slots + 1)

@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.allocator import give_back_memory
+from scalesr.engine.companions import spectral_of, write_beside
+from scalesr.engine.eigenimages import FILE as BASIS
 from scalesr.engine.events import RunFinished, RunStarted, StageStarted
 from scalesr.engine.executors import DaskExecutor, SerialExecutor
-from scalesr.engine.figures import normalisation_of
-from scalesr.engine.job import Job, ledger_files
 from scalesr.engine.ledger import (
-    Manifest,
-    check_manifest,
-    make_manifest,
-    read_manifest,
     read_records,
     recorded,
     start_ledger,
 )
 from scalesr.engine.levels import finish_levels
-from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.options import Options
-from scalesr.engine.planning import needed_fraction_bits
-from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
-from scalesr.engine.riding import WITH_REFERENCE, make_ride, ride_term
+from scalesr.engine.settling import settle
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
-from scalesr.engine.targets import begun, exists
 from scalesr.engine.window import Window, lacking, unneeded
-from scalesr.errors import InterruptedRunError, OutputError
-from scalesr.images import Image, ImageWriter, Location, create_image, open_image
-from scalesr.metrics import Settings
+from scalesr.errors import InterruptedRunError
+from scalesr.images import Image, create_image, open_image
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from scalesr.engine.eigenimages import Spectra
     from scalesr.engine.events import Callback, Event
     from scalesr.engine.executors import Executor
+    from scalesr.engine.flux import Corrected
+    from scalesr.engine.job import Job
+    from scalesr.engine.normalisation import Normalisation
+    from scalesr.engine.preparing import Prepared
+    from scalesr.images import SpectralAxis
     from scalesr.metrics import Measurement
     from scalesr.tiling import Plan
 
@@ -71,6 +68,14 @@ class Result:
     """Output voxels that were set to the nearest value of the data type."""
     not_finite: int
     """Input voxels that were NaN or infinite."""
+    masked: int
+    """Input voxels that the mask leaves out."""
+    corrected: Corrected
+    """What had to be done, beside scaling, to conserve the flux."""
+    spectra: Spectra | None
+    """What the eigenimages were fitted to; ``None`` where there are none."""
+    explained: tuple[float, ...] | None
+    """For each band, which share of its variance the eigenimages hold; ``None`` where there are none."""
     measurement: Measurement | None
     """What was measured on the way; `None` where nothing was asked for."""
 
@@ -120,18 +125,25 @@ def run(
             callback(event)
 
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
-    job, prepared, fresh = settle(image, target, options, target_options=target_options, tell=tell)
+    settled = settle(image, target, options, target_options=target_options, tell=tell)
+    job, prepared, basis = settled.job, settled.prepared, settled.basis
     # A scheduler that does not answer must not leave an output behind that was only begun.
     executor = make_executor(prepared, options)
+    spectral = spectral_of(image, job.plan)
     tally = Tally(job.ride)
     how: Literal["finished", "stopped"] = "stopped"
     try:
         create_image(
             job.target, job.output.layout, mode=options.mode, storage_options=dict(job.output.storage_options) or None
         )
-        if fresh is not None:
-            start_ledger(job.output.files(), fresh)
-        _work(job, prepared, executor, local=options.scheduler in LOCAL, tally=tally, tell=tell)
+        files = job.output.files()
+        if basis is not None:
+            # Before the manifest: a run that has one has its basis.
+            files.put(BASIS, basis.to_bytes())
+        if settled.fresh is not None:
+            start_ledger(files, settled.fresh)
+        size = prepared.workers.in_flight if options.scheduler in LOCAL else 2 * executor.slots + 2
+        _work(job, prepared, executor, size=size, spectral=spectral, tally=tally, tell=tell)
         how = "finished"
     finally:
         executor.close(how=how)
@@ -150,53 +162,25 @@ def run(
         bad_chunks=tuple(tally.bad_chunks),
         clipped=tally.clipped,
         not_finite=tally.not_finite,
+        masked=tally.masked,
+        corrected=tally.corrected,
+        spectra=settled.spectra,
+        explained=None if basis is None else tuple(basis.explained.tolist()),
         measurement=measurement,
     )
 
 
-def settle(
-    image: Image,
-    target: str | os.PathLike[str],
-    options: Options,
+def _work(
+    job: Job,
+    prepared: Prepared,
+    executor: Executor,
     *,
-    target_options: Mapping[str, Any] | None,
+    size: int,
+    spectral: SpectralAxis | None,
+    tally: Tally,
     tell: Callback,
-) -> tuple[Job, Prepared, Manifest | None]:
-    """Check everything that can be checked before anything is written.
-
-    Returns
-    -------
-    tuple
-        The job, what it was made of, and the manifest of a run that begins; None where one is resumed.
-    """
-    prepared = prepare(subject_of(image, level=options.level), options)
-    check_memory(prepared, options)
-    location = Location.parse(target, target_options)
-    stored = _stored(location, image, options)
-    kept = None if stored is None else Normalisation.from_json(stored.identity["normalisation"])
-    job, prepared = make_job(image, location, prepared, options, normalisation=kept, tell=tell)
-    if options.metrics or options.reference is not None:
-        ride = make_ride(
-            options.metrics or WITH_REFERENCE,
-            options.settings or Settings(),
-            source=image,
-            level=options.level,
-            reference=open_image(options.reference) if options.reference is not None else None,
-            output=job.output,
-            lattice=job.plan.lattice,
-        )
-        job = replace(job, ride=ride)
-        host = (*prepared.demand.host, ride_term(ride, job.plan, prepared.workers))
-        prepared = replace(prepared, demand=replace(prepared.demand, host=host))
-        check_memory(prepared, options)
-    manifest = make_manifest(job, normalise=options.normalise)
-    if stored is not None:
-        check_manifest(stored, manifest)
-    return job, prepared, manifest if stored is None else None
-
-
-def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tally: Tally, tell: Callback) -> None:
-    """Run the blocks that are not done, finish the pyramid, publish."""
+) -> None:
+    """Run the blocks that are not done, finish the pyramid and what lies beside it, publish."""
     done, gone = _survey(job)
     if job.ride is not None:
         for stored in read_records(job.files, done):
@@ -204,12 +188,12 @@ def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tall
     try:
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
-        size = prepared.workers.in_flight if local else 2 * executor.slots + 2
         for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
             tally.add(report)
         at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
         if at_end:
             finish_levels(job.output, executor, first=at_end[0], size=size, tell=tell)
+        write_beside(job, spectral, executor, size=size, tell=tell)
         job.output.publish()
         _clear_strips(job)
     except KeyboardInterrupt:
@@ -217,51 +201,6 @@ def _work(job: Job, prepared: Prepared, executor: Executor, *, local: bool, tall
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
             remedy="Run the same command with --resume to go on.",
         ) from None
-
-
-def make_job(
-    image: Image,
-    location: Location,
-    prepared: Prepared,
-    options: Options,
-    *,
-    normalisation: Normalisation | None,
-    tell: Callback,
-) -> tuple[Job, Prepared]:
-    """Return what the tasks of a run are told, with the plan whose sums hold what the normalisation makes of the image.
-
-    The image's figures are read where no normalisation is given.
-    """
-    plan = prepared.plan
-    if normalisation is None:
-        normalisation = normalisation_of(
-            image,
-            prepared.spec,
-            prepared.mixing,
-            level=options.level,
-            how=options.normalise,
-            out_dtype=plan.out_dtype,
-            tell=tell,
-        )
-    bits = needed_fraction_bits(plan.out_dtype, normalisation.gain, normalisation.offset)
-    prepared = replace(prepared, plan=replace(plan, fraction_bits=bits))
-    name = location.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome")
-    layout = layout_of(image, prepared.plan, level=options.level, name=name)
-    job = Job(
-        source=image.url,
-        source_options=tuple(sorted(image.storage_options.items())),
-        level=options.level,
-        output=ImageWriter(location.url, layout, storage_options=location.options),
-        plan=prepared.plan,
-        model=prepared.ref,
-        device=prepared.device,
-        normalisation=normalisation,
-        channel_axis=prepared.mixing.channel,
-        spatial_axes=prepared.mixing.spatial,
-        on_bad_block=options.on_bad_block,
-        on_nan=options.on_nan,
-    )
-    return job, prepared
 
 
 def make_executor(prepared: Prepared, options: Options) -> Executor:
@@ -282,42 +221,6 @@ def make_executor(prepared: Prepared, options: Options) -> Executor:
             slots=workers.slots,
         )
     return DaskExecutor.connect(options.scheduler, device=prepared.device)
-
-
-def check_target(
-    image: Image,
-    target: str | os.PathLike[str],
-    *,
-    options: Options,
-    target_options: Mapping[str, Any] | None = None,
-) -> None:
-    """Refuse an output that `run` would refuse before it reads the image; nothing is written.
-
-    Raises
-    ------
-    OutputError, LedgerError
-        It exists and the mode does not allow that, holds nothing to resume, or cannot be written to.
-    """
-    _stored(Location.parse(target, target_options), image, options)
-
-
-def _stored(location: Location, image: Image, options: Options) -> Manifest | None:
-    """Return the manifest of the run that is to be resumed, after refusing an output that cannot be used."""
-    if location.url == Location.parse(image.url).url:
-        raise OutputError("Input and output are the same image.", remedy="Choose another output.")
-    there = exists(location)
-    if there and options.mode == "create":
-        raise OutputError(
-            f"{location} already exists.", remedy="Choose another place, or pass --overwrite or --resume."
-        )
-    if options.mode != "resume" or not there:
-        return None
-    stored = read_manifest(ledger_files(location.url, location.options))
-    if stored is None and not begun(location):
-        raise OutputError(
-            f"{location} holds no run that could be resumed.", remedy="Leave out --resume, or use --overwrite."
-        )
-    return stored
 
 
 def _survey(job: Job) -> tuple[bytearray, set[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +10,22 @@ import google_crc32c
 import numpy as np
 
 from scalesr.engine.events import BlockReport
+from scalesr.engine.flux import Corrected
 from scalesr.engine.ledger import record
 from scalesr.engine.riding import gather_block
 from scalesr.engine.strips import get_strip, put_strips
+from scalesr.engine.voxels import own_region, to_voxels
 from scalesr.images import downsample
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from scalesr.engine.inference import Sums
     from scalesr.engine.job import Job
+    from scalesr.engine.riding import Gathered
     from scalesr.tiling import Index
-
-SLAB_BYTES = 2**20
-"""Sums are turned into voxels in pieces that stay in a core's cache."""
 
 
 def strip_block(job: Job, block: int, sums: Sums) -> None:
@@ -41,19 +44,69 @@ def stitch_block(job: Job, block: int, sums: Sums, *after: None) -> BlockReport:
         The output cannot be written.
     LedgerError
         A strip that the block needs is gone.
+    StorageError
+        The input pixels are needed, and cannot be read again.
     """
     began = perf_counter()
-    lattice, levels = job.plan.lattice, job.plan.levels
-    index = lattice.index(block)
+    index = job.plan.lattice.index(block)
     own = _own(job, index, sums)
-    voxels, clipped = to_voxels(job, index, own)
-    if sums.missing is not None:
-        restore_missing(job, voxels, sums.missing)
-    stitched = perf_counter()
-    gathered = gather_block(job, index, voxels, sums)
-    measured = perf_counter()
-    checksums = []
+    seconds = {"stitch": perf_counter() - began, "measure": 0.0, "write": 0.0}
+    gathered: Gathered = []
+    clipped, corrected, checksums = 0, Corrected(), [0] * len(job.plan.levels)
+    for bands in band_groups(job):
+        began = perf_counter()
+        made = to_voxels(job, index, own, sums, bands)
+        clipped, corrected = clipped + made.clipped, corrected + made.corrected
+        stitched = perf_counter()
+        if job.ride is not None:
+            # Measured are all bands of a block at once.
+            gathered = gather_block(job, index, made.values, sums)
+        measured = perf_counter()
+        _write(job, index, made.values, bands, checksums)
+        for stage, start, stop in (
+            ("stitch", began, stitched),
+            ("measure", stitched, measured),
+            ("write", measured, perf_counter()),
+        ):
+            seconds[stage] += stop - start
+    report = BlockReport(
+        block=block,
+        index=index,
+        checksums=tuple(
+            f"{value:08x}" for value, level in zip(checksums, job.plan.levels, strict=True) if level.made == "in pass"
+        ),
+        tiles=sums.tiles,
+        batch=sums.batch,
+        seconds=sums.seconds | seconds,
+        bad_chunks=sums.bad_chunks,
+        not_finite=0 if sums.missing is None else int(sums.missing.sum()),
+        clipped=clipped,
+        masked=_masked(job, index, sums),
+        negative=corrected.negative,
+        flat=corrected.flat,
+        gathered=gathered,
+    )
+    record(job.files, report)
+    return report
+
+
+def band_groups(job: Job) -> Iterator[range | None]:
+    """Yield bands that are made and written together, where eigenimages stand for them; else None: all is one group."""
+    if job.plan.components is None:
+        yield None
+        return
+    axis, _ = job.plan.components
+    bands = job.plan.lattice.axes[axis].size
+    together = bands if job.ride is not None else job.plan.bands_together
+    yield from (range(first, min(first + together, bands)) for first in range(0, bands, together))
+
+
+def _write(job: Job, index: Index, voxels: NDArray[Any], bands: range | None, checksums: list[int]) -> None:
+    """Write voxels on every level that is made in the pass, and go on with the checksum of each."""
+    lattice, levels = job.plan.lattice, job.plan.levels
     starts = [position.start for position in lattice.owned(index)]
+    if bands is not None and job.channel_axis is not None:
+        starts[job.channel_axis] = bands.start
     finer = levels[0]
     for number, level in enumerate(levels):
         if level.made == "at end":
@@ -65,22 +118,17 @@ def stitch_block(job: Job, block: int, sums: Sums, *after: None) -> BlockReport:
         at = [start >> times for start, times in zip(starts, level.halved, strict=True)]
         region = tuple(slice(start, start + size) for start, size in zip(at, voxels.shape, strict=True))
         job.writer.write(number, region, voxels)
-        checksums.append(f"{google_crc32c.value(np.ascontiguousarray(voxels)):08x}")
-    report = BlockReport(
-        block=block,
-        index=index,
-        checksums=tuple(checksums),
-        tiles=sums.tiles,
-        batch=sums.batch,
-        seconds=sums.seconds
-        | {"stitch": stitched - began, "measure": measured - stitched, "write": perf_counter() - measured},
-        bad_chunks=sums.bad_chunks,
-        not_finite=0 if sums.missing is None else int(sums.missing.sum()),
-        clipped=clipped,
-        gathered=gathered,
-    )
-    record(job.files, report)
-    return report
+        checksums[number] = google_crc32c.extend(checksums[number], np.ascontiguousarray(voxels))
+
+
+def _masked(job: Job, index: Index, sums: Sums) -> int:
+    """Return how many input voxels of a block the mask leaves out, over all bands and times."""
+    if sums.outside is None:
+        return 0
+    region = own_region(job, index)
+    served = (part.stop - part.start for part, size in zip(region, sums.outside.shape, strict=True) if size == 1)
+    masked: int = int(np.count_nonzero(sums.outside)) * prod(served)
+    return masked
 
 
 def _own(job: Job, index: Index, sums: Sums) -> NDArray[Any]:
@@ -96,46 +144,3 @@ def _own(job: Job, index: Index, sums: Sums) -> NDArray[Any]:
         own[lattice.landing(index, offset)] += get_strip(job, giver, offset)
     owned = lattice.owned(index)
     return own[tuple(slice(0, position.stop - position.start) for position in owned)]
-
-
-def to_voxels(job: Job, index: Index, own: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """Return the voxels that fixed-point sums stand for, in the output's data type, and how many had to be clipped."""
-    plan = job.plan
-    dtype = np.dtype(plan.out_dtype)
-    channel = job.normalisation.axis
-    channels = [0]
-    if channel is not None:
-        axis = plan.lattice.axes[channel]
-        places = range(*axis.owned(index[channel]))
-        channels = [min(int(i / axis.scale), axis.size - 1) for i in places]
-    offset, gain = job.normalisation.figures(channels, own.ndim)
-    # 24 bits on a scale of one fit a float32, so that integers up to 16 bits come back exactly.
-    exact = np.float32 if plan.fraction_bits <= 24 and dtype.itemsize <= 2 else np.float64
-    step = gain * 2.0**-plan.fraction_bits
-    voxels = np.empty(own.shape, dtype)
-    clipped = 0
-    axis_cut = max(range(own.ndim), key=lambda a: own.shape[a] if a != channel else 0)
-    rows = max(1, SLAB_BYTES * own.shape[axis_cut] // max(1, own.size * own.itemsize))
-    for start in range(0, own.shape[axis_cut], rows):
-        cut = tuple(slice(start, start + rows) if a == axis_cut else slice(None) for a in range(own.ndim))
-        values: NDArray[Any] = np.multiply(own[cut], step.astype(exact), dtype=exact)
-        values += offset.astype(exact)
-        if dtype.kind in "iu":
-            np.rint(values, out=values)
-            limits = np.iinfo(dtype)
-            if values.min() < limits.min or values.max() > limits.max:
-                clipped += int(((values < limits.min) | (values > limits.max)).sum())
-                np.clip(values, limits.min, limits.max, out=values)
-        voxels[cut] = values
-    return voxels, clipped
-
-
-def restore_missing(job: Job, voxels: NDArray[Any], missing: NDArray[np.bool_]) -> None:
-    """Set to NaN each voxel of a float output whose nearest input pixel was missing; integers cannot say it."""
-    if voxels.dtype.kind != "f":
-        return
-    picks = [
-        np.minimum((np.arange(size) * float(1 / axis.scale)).astype(np.intp), missing.shape[a] - 1)
-        for a, (size, axis) in enumerate(zip(voxels.shape, job.plan.lattice.axes, strict=True))
-    ]
-    voxels[missing[np.ix_(*picks)]] = np.nan

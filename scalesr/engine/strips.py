@@ -68,8 +68,8 @@ def get_strip(job: Job, giver: Index, offset: Offset) -> NDArray[Any]:
 
 
 def _shape(job: Job, giver: Index, offset: Offset) -> tuple[int, ...]:
-    axes = job.plan.lattice.axes
-    sums = job.plan.lattice.sums(giver)
+    axes = job.plan.summed.axes
+    sums = job.plan.summed.sums(giver)
     return tuple(
         axis.strip if step else total - axis.strip for axis, step, total in zip(axes, offset, sums, strict=True)
     )

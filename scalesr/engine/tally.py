@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scalesr.engine.flux import Corrected
 from scalesr.metrics import Measurement, State
 from scalesr.metrics.walk import finalized
 
@@ -32,6 +33,10 @@ class Tally:
         """Output voxels that were set to the nearest value of the data type."""
         self.not_finite = 0
         """Input voxels that were NaN or infinite."""
+        self.masked = 0
+        """Input voxels that the mask leaves out."""
+        self.corrected = Corrected()
+        """What had to be done to conserve the flux."""
         self._ride = ride
         self._states = tuple(State() for _ in ride.survey.statistics) if ride is not None else ()
 
@@ -41,6 +46,8 @@ class Tally:
         self.bad_chunks.extend(chunk for chunk in report.bad_chunks if chunk not in self.bad_chunks)
         self.clipped += report.clipped
         self.not_finite += report.not_finite
+        self.masked += report.masked
+        self.corrected += Corrected(negative=report.negative, flat=report.flat)
         self.measured(report.gathered)
 
     def measured(self, gathered: Iterable[Mapping[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from scalesr.images.plates import is_plate, list_fields
 from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
 from scalesr.images.reading import BadChunk
 from scalesr.images.spectral import SpectralAxis, read_spectral, write_spectral
-from scalesr.images.statistics import Statistics, StatisticsAccumulator, image_statistics
+from scalesr.images.statistics import Statistics, StatisticsAccumulator, apart, image_statistics
 from scalesr.images.writer import OWN, ImageWriter, create_image, remove_image
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "SpectralAxis",
     "Statistics",
     "StatisticsAccumulator",
+    "apart",
     "build_pyramid",
     "coarse_region",
     "count_shards",

@@ -70,6 +70,12 @@ class Statistics:
         high = self._value(math.ceil(rank))
         return low + (high - low) * (rank - math.floor(rank))
 
+    def span(self, low: float, high: float) -> tuple[float, float]:
+        """Return two percentiles as what becomes 0 and 1, see `apart`; 0 and 1 where no pixel is finite."""
+        if self.min is None or self.max is None:
+            return 0.0, 1.0
+        return apart(self.percentile(low), self.percentile(high), least=float(self.min), most=float(self.max))
+
     def _value(self, rank: int) -> float:
         assert self.min is not None
         assert self.max is not None
@@ -78,6 +84,17 @@ class Statistics:
         low, high = _bin_range(int(self.bins[place]), np.dtype(self.dtype))
         share = (rank - (int(ends[place]) - int(self.counts[place])) + 0.5) / int(self.counts[place])
         return min(max(low + (high - low) * share, self.min), self.max)
+
+
+def apart(low: float, high: float, *, least: float, most: float) -> tuple[float, float]:
+    """Return two ends that differ, so that something can be divided by their distance.
+
+    Where percentiles meet, in a nearly empty band of which everything but a few bright pixels is one value, these are
+    the extremes; where those meet too, the upper end is 1 higher.
+    """
+    if high <= low:
+        low, high = least, most
+    return low, high if high > low else low + 1.0
 
 
 class StatisticsAccumulator:

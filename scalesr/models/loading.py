@@ -22,10 +22,10 @@ from scalesr.models.trial import Facts
 
 if TYPE_CHECKING:
     from scalesr.models.checkpoint import Checkpoint
-    from scalesr.models.spec import Model, ModelRef, Precision
+    from scalesr.models.spec import Flux, Model, ModelRef, Precision
 
 _OWN: dict[str, type[nn.Module]] = {"edsr": EDSR, "rrdb": RRDBNet, "rrdbnet": RRDBNet}
-_ABOUT = ("architecture", "title", "name", "tile")
+_ABOUT = ("architecture", "title", "name", "tile", "flux")
 
 _loaded: dict[tuple[ModelRef, str, Precision], Model] = {}
 _lock = threading.RLock()
@@ -116,7 +116,8 @@ def _own(weights: Checkpoint) -> tuple[nn.Module, Facts]:
             remedy=f"Known are {', '.join(sorted(_OWN))}; networks that spandrel knows need no such name.",
         )
     try:
-        sizes = {name: json.loads(text) for name, text in metadata.items() if name not in _ABOUT}
+        # A name with a dot, such as `training.steps`, is a note and no size.
+        sizes = {name: json.loads(text) for name, text in metadata.items() if name not in _ABOUT and "." not in name}
         module = _OWN[architecture](**sizes)
         module.load_state_dict(weights.tensors)
         tile = int(metadata["tile"]) if "tile" in metadata else None
@@ -125,7 +126,26 @@ def _own(weights: Checkpoint) -> tuple[nn.Module, Facts]:
             f"The metadata and the weights of {weights.path} do not go together: {error}",
             remedy="Write the sizes of the network into the metadata, as named by its class.",
         ) from error
-    return module.float().eval(), Facts(name=metadata.get("name", weights.path.stem), axes="yx", tile=tile)
+    facts = Facts(
+        name=metadata.get("name", weights.path.stem),
+        axes="yx",
+        # The first convolution of a network that folds pixels into channels sees more of them than the image has.
+        channels=sizes.get("in_channels", 1),
+        tile=tile,
+        flux=_flux(weights),
+    )
+    return module.float().eval(), facts
+
+
+def _flux(weights: Checkpoint) -> Flux:
+    """Return what a file of weights says of the flux; one that says nothing leaves it free."""
+    match weights.metadata.get("flux", "free"):
+        case "free" | "conserved" as said:
+            return said
+        case other:
+            raise ModelError(
+                f"The metadata of {weights.path} say flux = {other!r}.", remedy="Write 'conserved' or 'free'."
+            )
 
 
 def _insist(ref: ModelRef, found: str) -> None:

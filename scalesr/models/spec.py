@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "bf16", "fp16"]
 """Number format of the network's arithmetic. Input and output of a model are float32 whatever it is."""
 
+Flux = Literal["free", "conserved"]
+"""Whether a run keeps, over the area of each input pixel, the mean of the output at what was measured there."""
+
 Strategy = Literal["auto", "single", "triples"]
 """How the channel axis of an image is cut for a model: each channel alone, or three neighbours at a time."""
 
@@ -50,6 +53,8 @@ class ModelSpec:
     """Bytes of the parameters in fp32."""
     tile: int | None = None
     """Edge of the tile that the author recommends, if any."""
+    flux: Flux = "free"
+    """What its author recommends for runs: ``conserved`` for measurements that are sums over a pixel's area."""
 
 
 @dataclass(frozen=True, kw_only=True)

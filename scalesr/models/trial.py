@@ -20,7 +20,7 @@ from scalesr.models.spec import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scalesr.models.spec import Precision
+    from scalesr.models.spec import Flux, Precision
 
 _FACTORS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 64)
 _EDGE = {2: 32, 3: 16}
@@ -48,6 +48,8 @@ class Facts:
     """Range of intensities that the network expects."""
     tile: int | None = None
     """Edge of the tile that the author recommends."""
+    flux: Flux = "free"
+    """Whether the author recommends that runs keep the flux."""
 
 
 def examine(module: nn.Module, facts: Facts, *, sha256: str) -> ModelSpec:
@@ -127,6 +129,7 @@ def _tried(module: nn.Module, facts: Facts) -> ModelSpec:
         activation_bytes=0.0,
         weight_bytes=parameter_bytes(module),
         tile=facts.tile,
+        flux=facts.flux,
     )
     return replace(spec, activation_bytes=memory.activation_bytes(module, spec=spec))
 
@@ -304,4 +307,5 @@ def _from_entry(entry: dict[str, Any], module: nn.Module, facts: Facts) -> Model
         activation_bytes=float(entry["activation_bytes"]),
         weight_bytes=parameter_bytes(module),
         tile=facts.tile,
+        flux=facts.flux,
     )

@@ -143,6 +143,11 @@ class AxisLattice:
         """Return the range of pixels inside the image that a block reads."""
         return reflected_span(*self.context(block), self.size)
 
+    def own(self, block: int) -> tuple[int, int]:
+        """Return the range of input pixels that a block answers for, and nobody else."""
+        cells = self.block_cells(block)
+        return cells.start * self.cell, min(cells.stop * self.cell, self.size)
+
     def owned(self, block: int) -> tuple[int, int]:
         """Return the range of output pixels that a block writes, and nobody else."""
         return block * self.out_block, min((block + 1) * self.out_block, self.out_size)

@@ -24,6 +24,9 @@ MANY_BLOCKS = 2**16
 """From here on the number of files and records costs more than a larger block."""
 LEAST_BLOCKS = 16
 """A small image is still cut into so many blocks, so that there is something to share out."""
+BANDS_TOGETHER = 32
+"""Bands of a block that are made from eigenimages at a time, and held in memory. What is done once for all of them
+costs as much as some ten bands."""
 CHUNK_VOXELS = 2**18
 """Voxels of one inner chunk of a shard: the unit that a viewer fetches."""
 
@@ -55,6 +58,19 @@ def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int
     cell = max((wanted + grain // 2) // grain * grain, least)
     count = -(-size // cell)
     return max(round_up(-(-size // count), grain), least)
+
+
+def fitting_tile(tile: int, *, bands: int, axes: int) -> int:
+    """Return the edge of a tile that holds all bands of an image, no larger than `tile` and than memory allows."""
+    return min(tile, max(1, int((LARGEST_BLOCK_BYTES / (4 * bands)) ** (1 / axes))))
+
+
+def choose_bands(bands: int, *, band_bytes: int) -> int:
+    """Return how many bands of a block one file holds, which has some `BLOCK_BYTES`: a power of two, or all."""
+    shard = 1
+    while shard < bands and 2 * shard * band_bytes <= BLOCK_BYTES:
+        shard *= 2
+    return min(shard, bands)
 
 
 def choose_block(

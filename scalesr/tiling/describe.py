@@ -36,6 +36,8 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         ("levels", _levels(plan)),
         ("reading", f"{read} in {plan.requests_read:,} requests"),
         ("writing", f"{written} before compression in {plan.requests_written:,} requests"),
+        *([("eigenimages", _eigen(plan))] if plan.components is not None else []),
+        *([("flux", "the mean over each input pixel is what was measured there")] if plan.flux == "conserved" else []),
         *([("strips", f"{human_bytes(plan.bytes_strips)} pass between blocks")] if lattice.offsets else []),
         ("arithmetic", _arithmetic(plan)),
     ]
@@ -76,8 +78,14 @@ def _levels(plan: Plan) -> str:
     return f"{shapes}; the last {late} made at the end" if late else shapes
 
 
+def _eigen(plan: Plan) -> str:
+    assert plan.components is not None
+    band, count = plan.components
+    return f"{count:,} stand for {plan.lattice.axes[band].size:,} bands in the network; the rest is interpolated"
+
+
 def _arithmetic(plan: Plan) -> str:
-    tiles = "tile" if plan.batch == 1 else "tiles"
+    tiles = ("tile" if plan.components is None else "eigenimage") + ("" if plan.batch == 1 else "s")
     threads = "thread" if plan.threads == 1 else "threads"
     return (
         f"{plan.precision}, {plan.batch} {tiles} to a batch, {plan.threads} {threads} to an inference on the CPU, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.errors import PlanError
 from scalesr.tiling.axis import AxisLattice
-from scalesr.tiling.choose import choose_chunk
+from scalesr.tiling.choose import BANDS_TOGETHER, choose_chunk
 from scalesr.tiling.describe import aligned, describe
 from scalesr.tiling.lattice import Lattice
 
@@ -68,6 +68,29 @@ class Plan:
     """Sums are made in integers of 2^-fraction_bits on the normalised scale: 24 bits in int32, 40 in int64."""
     mixed: tuple[bool, ...]
     """Which axes the model mixes."""
+    flux: Literal["free", "conserved"] = "free"
+    """Whether the mean of the output over each input pixel is brought to what was measured there."""
+
+    components: tuple[int, int] | None = None
+    """Axis of the bands, and how many eigenimages stand for them in the sums; ``None`` where each band is itself."""
+
+    @cached_property
+    def summed(self) -> Lattice:
+        """The lattice of the sums: that of the output, unless eigenimages stand for its bands."""
+        if self.components is None:
+            return self.lattice
+        band, count = self.components
+        axes = list(self.lattice.axes)
+        axes[band] = replace(axes[band], scale=Fraction(count, axes[band].size))
+        return Lattice(tuple(axes))
+
+    @cached_property
+    def bands_together(self) -> int:
+        """Bands of a block that are made from eigenimages, and held in memory, at the same time: whole shards."""
+        assert self.components is not None
+        band, _ = self.components
+        axis, shard = self.lattice.axes[band], self.levels[0].shard[band]
+        return min(axis.size, max(shard, BANDS_TOGETHER // shard * shard))
 
     @property
     def sum_dtype(self) -> str:
@@ -121,14 +144,27 @@ class Plan:
     def bytes_read(self) -> int:
         """Bytes of all reads, before compression, contexts of blocks counted each time."""
         sums = (sum(stop - start for start, stop in map(a.read, range(a.blocks))) for a in self.lattice.axes)
-        return prod(sums) * self.in_itemsize
+        again = prod(self.lattice.shape) if self.reads_again else 0
+        return (prod(sums) + again) * self.in_itemsize
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether a block's own pixels are read once more when its voxels are made."""
+        return self.flux == "conserved" or self.components is not None
 
     @cached_property
     def requests_read(self) -> int:
         """Requests to the input's storage: chunks touched by each block, added up."""
-        return prod(
-            sum((stop - 1) // chunk - start // chunk + 1 for start, stop in map(axis.read, range(axis.blocks)))
-            for axis, chunk in zip(self.lattice.axes, self.in_chunk, strict=True)
+        ways = [AxisLattice.read, AxisLattice.own] if self.reads_again else [AxisLattice.read]
+        return sum(
+            prod(
+                sum(
+                    (stop - 1) // chunk - start // chunk + 1
+                    for start, stop in (way(axis, b) for b in range(axis.blocks))
+                )
+                for axis, chunk in zip(self.lattice.axes, self.in_chunk, strict=True)
+            )
+            for way in ways
         )
 
     @property
@@ -148,8 +184,8 @@ class Plan:
     @cached_property
     def bytes_strips(self) -> int:
         """Bytes of all strips, which are written once and read once, beside input and output."""
-        own = [axis.cells * axis.out_cell for axis in self.lattice.axes]
-        given = [axis.strip * (axis.blocks - 1) for axis in self.lattice.axes]
+        own = [axis.cells * axis.out_cell for axis in self.summed.axes]
+        given = [axis.strip * (axis.blocks - 1) for axis in self.summed.axes]
         return (prod(o + g for o, g in zip(own, given, strict=True)) - prod(own)) * self.sum_itemsize
 
     @cached_property
@@ -193,6 +229,7 @@ def plan_levels(
     mixed: Sequence[bool],
     itemsize: int,
     shard_cells: Sequence[int] | None = None,
+    bands: tuple[int, int] | None = None,
 ) -> tuple[LevelPlan, ...]:
     """Return the levels of the output.
 
@@ -208,6 +245,8 @@ def plan_levels(
         Bytes of an output voxel.
     shard_cells
         Cells of one shard along each axis; a block when not given.
+    bands
+        An axis that is one cell, and how many of its pixels a shard holds, where a cell is too much for one file.
 
     Raises
     ------
@@ -223,6 +262,8 @@ def plan_levels(
                 remedy="Make --block a multiple of --shard.",
             )
     base = tuple(axis.out_cell * k for axis, k in zip(lattice.axes, cells, strict=True))
+    if bands is not None:
+        base = tuple(bands[1] if a == bands[0] else size for a, size in enumerate(base))
     levels: list[LevelPlan] = []
     for halved in halvings:
         whole = all(size % 2**times == 0 for size, times in zip(base, halved, strict=True))

@@ -39,7 +39,7 @@ def test_json_holds_nothing_but_plain_values() -> None:
             return all(isinstance(key, str) and plain(v) for key, v in value.items())
         if isinstance(value, list):
             return all(map(plain, value))
-        return type(value) in {str, int, bool, float}
+        return type(value) in {str, int, bool, float, type(None)}
 
     values = volume().to_json()
     assert plain(values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from scalesr.engine.inference import STOP
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -22,6 +24,10 @@ class SerialExecutor:
 
     description = "one task after the other in this process"
     slots = 1
+
+    def __init__(self) -> None:
+        # A run in threads of this process that was stopped leaves it set.
+        STOP.clear()
 
     def submit(
         self,

@@ -1,4 +1,4 @@
-"""What a source knows of each pixel beside its bands, as Zarr arrays beside the levels: ``tic`` and ``mask``."""
+"""What is known of each pixel beside its bands, as Zarr arrays beside the levels: ``tic`` and ``mask``."""
 
 from __future__ import annotations
 
@@ -42,30 +42,49 @@ def write_companions(writer: ImageWriter, source: Accompanied) -> None:
     OutputError
         No space, no permission, no connection.
     """
+    for name, dtype in source.companions().items():
+        array = create_companion(writer, name, dtype)
+        with writing(f"{writer.url}/{name}"):
+            counts = [-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True)]
+            for index in np.ndindex(*counts):
+                region = tuple(
+                    slice(i * chunk, min((i + 1) * chunk, n))
+                    for i, chunk, n in zip(index, array.chunks, array.shape, strict=True)
+                )
+                array[region] = source.companion(name, region)
+
+
+def create_companion(writer: ImageWriter, name: str, dtype: np.dtype[Any]) -> zarr.Array[Any]:
+    """Make an array of zeros beside the levels of an image that covers its axes of space, in place of what was there.
+
+    Raises
+    ------
+    OutputError
+        No space, no permission, no connection.
+    """
     layout = writer.layout
     spatial = [i for i, axis in enumerate(layout.axes) if axis.kind == "space"]
     shape = tuple(layout.levels[0].shape[i] for i in spatial)
-    chunks = tuple(min(n, _EDGE) if i >= len(shape) - 2 else 1 for i, n in enumerate(shape))
     names = [layout.axes[i].name for i in spatial]
+    with writing(f"{writer.url}/{name}"):
+        array: zarr.Array[Any] = zarr.create_array(
+            Location(writer.url, writer.storage_options).store("write"),
+            name=name,
+            shape=shape,
+            chunks=tuple(min(n, _EDGE) if i >= len(shape) - 2 else 1 for i, n in enumerate(shape)),
+            dtype=dtype,
+            fill_value=0,
+            zarr_format=3 if writer.version == "0.5" else 2,
+            dimension_names=names if writer.version == "0.5" else None,
+            overwrite=True,
+        )
+    return array
+
+
+def writable_companion(writer: ImageWriter, name: str) -> zarr.Array[Any]:
+    """Return an array beside the levels of an image that is being written."""
     store = Location(writer.url, writer.storage_options).store("write")
-    for name, dtype in source.companions().items():
-        with writing(f"{writer.url}/{name}"):
-            array: zarr.Array[Any] = zarr.create_array(
-                store,
-                name=name,
-                shape=shape,
-                chunks=chunks,
-                dtype=dtype,
-                fill_value=0,
-                zarr_format=3 if writer.version == "0.5" else 2,
-                dimension_names=names if writer.version == "0.5" else None,
-            )
-            counts = [-(-n // chunk) for n, chunk in zip(shape, chunks, strict=True)]
-            for index in np.ndindex(*counts):
-                region = tuple(
-                    slice(i * chunk, min((i + 1) * chunk, n)) for i, chunk, n in zip(index, chunks, shape, strict=True)
-                )
-                array[region] = source.companion(name, region)
+    return zarr.open_array(store, path=name, mode="r+", zarr_format=3 if writer.version == "0.5" else 2)
 
 
 def open_companion(image: Image, name: str) -> zarr.Array[Any] | None:
