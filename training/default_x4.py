@@ -22,7 +22,8 @@ from patches import Patches
 from safetensors.torch import save_file
 from samples import Plane, phantom_planes, planes
 
-from scalesr.models.rrdb import SLOPE, RRDBNet
+from scalesr.hyres.start import start_as_linear
+from scalesr.models.rrdb import RRDBNet
 
 ARCHITECTURE = {"features": 32, "growth": 32, "blocks": 1}
 TITLE = "RRDB network, 4x in y and x, each channel alone, trained on microscopy and phantoms"
@@ -134,35 +135,6 @@ class Run:
         by_modality = {name: float(np.mean(values)) for name, values in scores.items()}
         with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "gain_by_modality": by_modality}) + "\n")
-
-
-def start_as_linear(network: RRDBNet) -> RRDBNet:
-    """Set the first weights so that the untrained network interpolates linearly; training then learns the rest.
-
-    Two features carry the image and its negative: the rectifier r has (r(x) - r(-x)) / (1 + slope) = x, so they cross
-    every layer unharmed, and nearest doubling followed by [1 2 1] / 4 is linear interpolation. Plain networks of this
-    kind spend their first minutes on learning just that.
-    """
-    linear = torch.outer(torch.tensor([0.25, 0.5, 0.25]), torch.tensor([0.25, 0.5, 0.25]))
-    delta = torch.zeros(3, 3)
-    delta[1, 1] = 1.0
-    sign = torch.tensor([1.0, -1.0])
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif name.startswith("body") or name == "conv_last.weight":
-                parameter.mul_(0.1)
-        network.conv_first.weight[:2] = sign[:, None, None, None] * delta
-        network.conv_body.weight[:2] = 0.0
-        pair = torch.outer(sign, sign) / (1 + SLOPE)
-        for layer, kernel in ((network.conv_up1, linear), (network.conv_up2, linear), (network.conv_hr, delta)):
-            layer.weight[:2] = 0.0
-            # conv_body's output is not rectified, so conv_up1 sees x and -x whole
-            share = 2 / (1 + SLOPE) if layer is network.conv_up1 else 1.0
-            layer.weight[:2, :2] = (pair / share)[..., None, None] * kernel
-        network.conv_last.weight[:, :2] = (sign / (1 + SLOPE))[None, :, None, None] * delta
-    return network
 
 
 def gain_over_cubic(network: RRDBNet, image: Image) -> float:

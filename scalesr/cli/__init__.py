@@ -22,6 +22,7 @@ from scalesr.cli.plan import EXAMPLES as PLAN_EXAMPLES
 from scalesr.cli.plan import plan
 from scalesr.cli.run import EXAMPLES as RUN_EXAMPLES
 from scalesr.cli.run import run
+from scalesr.cli.train import training
 from scalesr.cli.values import OptionError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ _add("plan", plan, PLAN_EXAMPLES)
 _add("info", info, INFO_EXAMPLES)
 _add("import", import_command, IMPORT_EXAMPLES)
 _add("measure", measure, MEASURE_EXAMPLES)
+app.add_typer(training, name="train")
 _add("models", models)
 _add("demo", demo)
 

@@ -12,13 +12,16 @@ from commands import call, program
 import scalesr
 from scalesr.cli import app
 
-COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo")
+COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo", "train")
+BELOW = (("train", "hyres"),)
+"""Commands of commands."""
 PACKAGE = Path(scalesr.__file__).parent
 
 
 def flags() -> set[str]:
     """Return every flag of every command, as the help shows them."""
-    pages = [call("--help").stdout, *(call(command, "--help").stdout for command in COMMANDS)]
+    names = ((), *((command,) for command in COMMANDS), *BELOW)
+    pages = [call(*name, "--help").stdout for name in names]
     return {flag for page in pages for flag in re.findall(r"--[a-z][a-z-]+", page)}
 
 
@@ -47,7 +50,7 @@ def test_options_are_grouped_and_defaults_are_words() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "info", "import", "measure"])
+@pytest.mark.parametrize("command", ["run", "plan", "info", "import", "measure", "train"])
 def test_a_command_without_arguments_shows_its_help(command: str) -> None:
     assert "Usage" in call(command).output
 
