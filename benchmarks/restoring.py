@@ -1,0 +1,183 @@
+"""HyReS on real cubes that no network was trained on: measured by an instrument, enlarged, compared with the truth.
+
+usage: python -m benchmarks.restoring --data FOLDER [--model hyres-x4 ...] [--instrument binning matched]
+
+Each cube is measured four times coarser by `scalesr.hyres`'s physics and enlarged again by `scalesr.run`: by cubic
+interpolation, and by each model with the flux conserved (the default) and free. Bands are in units of the span between
+the 0.1 and 99.9 percentiles of the truth, and zeros stay zeros; PSNR and SSIM take a data range of 1 and are means over
+bands. `matched` is the preset of the instrument that took the cube.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import tifffile
+
+import scalesr
+from benchmarks.common import save
+from scalesr.hyres.presets import read_instrument
+from scalesr.hyres.validation import frc
+from scalesr.images import Axis, create_image, open_image, pyramid_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from scalesr.images import Image
+    from scalesr.metrics import Measurement
+
+Flux = Literal["conserved", "free"]
+METRICS = ("psnr", "ssim", "sam", "frc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cube:
+    """A spectral image whose truth is known."""
+
+    name: str
+    matched: str
+    """Preset of the instrument that took it."""
+    pixels: NDArray[np.float32]
+    """Shape (bands, y, x)."""
+
+
+def cubes(data: Path) -> Iterator[Cube]:
+    """Yield the held-out cubes, bands without signal left out; where nothing was measured they are zero."""
+    for path in sorted((data / "msi" / "imc_testdata").glob("*.tiff")):
+        yield _cube(path.name.removesuffix(".ome.tiff").removeprefix("20210305_NE_"), "imc", tifffile.imread(path))
+    with np.load(data / "msi" / "plaquepicker_mouse_brain" / "derived_ion_images_upper.npz") as file:
+        yield _cube("PlaquePicker mouse brain", "maldi", file["ion_images"])
+    with np.load(data / "hyperspectral" / "chondro_raman" / "derived_chondro_cube.npz") as file:
+        yield _cube("chondro Raman map", "raman", file["cube"])
+
+
+def _cube(name: str, matched: str, pixels: NDArray[Any]) -> Cube:
+    filled = np.nan_to_num(pixels.astype(np.float64))
+    low, high = np.percentile(filled, (0.1, 99.9), axis=(1, 2))
+    # Bands of a few single counts: the percentiles say nothing.
+    span = np.where(high > low, high - low, filled.max((1, 2)) - filled.min((1, 2)))
+    there = span > 0
+    return Cube(name=name, matched=matched, pixels=(filled[there] / span[there, None, None]).astype(np.float32))
+
+
+def write(path: Path, pixels: NDArray[np.float32], *, pixel_size: float) -> Image:
+    """Write a cube as OME-Zarr."""
+    shape = pixels.shape
+    layout = pyramid_layout(
+        axes=(Axis("c", "channel"), Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")),
+        shape=shape,
+        dtype="float32",
+        scale=(1.0, pixel_size, pixel_size),
+        translation=(0.0, (pixel_size - 1) / 2, (pixel_size - 1) / 2),
+        chunks=(1, *shape[1:]),
+        shards=shape,
+        smallest=max(shape),
+    )
+    writer = create_image(path, layout, mode="overwrite")
+    writer.write(0, tuple(slice(0, n) for n in shape), pixels)
+    writer.publish()
+    return open_image(path)
+
+
+def figures(found: Measurement) -> dict[str, float]:
+    """Return the mean over bands of PSNR and SSIM, and the angle in degrees."""
+    values: dict[str, list[float]] = {"psnr": [], "ssim": [], "sam": []}
+    for each in found.measures:
+        if each.value is None:
+            continue
+        if each.metric in ("psnr", "ssim") and each.band is not None:
+            values[each.metric].append(each.value)
+        elif each.metric == "sam" and each.unit == "degree":
+            values["sam"].append(each.value)
+    return {name: float(np.mean(some)) if some else float("nan") for name, some in values.items()}
+
+
+def restored(measured: Image, truth: Image, folder: Path, *, model: str, scale: int, flux: Flux) -> dict[str, float]:
+    """Enlarge a measurement, and return the figures of what came out."""
+    out = folder / "out.zarr"
+    scalesr.run(
+        measured, out, model=model, flux=flux, strategy="single", scheduler="serial", mode="overwrite", scale=scale
+    )
+    found = scalesr.measure(out, reference=truth, metrics=METRICS[:3], data_range=1.0, scheduler="serial")
+    return figures(found) | {"frc": correlated(open_image(out), truth)}
+
+
+def correlated(output: Image, truth: Image) -> float:
+    """Return the mean over bands of the frequency, in cycles per pixel, at which the ring correlation meets 1/7."""
+    planes = (np.asarray(image.read(tuple(slice(0, n) for n in image.shape)), np.float32) for image in (output, truth))
+    return float(np.mean([frc(x, y) for x, y in zip(*planes, strict=True)]))
+
+
+def main() -> None:
+    """Print a table, and save it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("SCALESR_DATA"), help="folder of the real images")
+    parser.add_argument("--model", nargs="+", default=["hyres-x4"])
+    parser.add_argument("--instrument", nargs="+", default=["binning", "matched"])
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--name", default="restoring")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("name the folder of the real images with --data or SCALESR_DATA")
+    rows = []
+    ways: list[tuple[str, Flux]] = [("cubic", "free"), ("cubic", "conserved")]
+    for model in options.model:
+        ways += [(model, "conserved"), (model, "free")]
+    for which in options.instrument:
+        for cube in cubes(Path(options.data)):
+            instrument = read_instrument(cube.matched if which == "matched" else which).at(options.scale)
+            y, x = (n - n % options.scale for n in cube.pixels.shape[1:])
+            with tempfile.TemporaryDirectory() as place:
+                folder = Path(place)
+                truth = write(folder / "truth.zarr", cube.pixels[:, :y, :x], pixel_size=1.0)
+                seen = instrument.measure(cube.pixels[:, :y, :x], seed=1)
+                values = np.where(seen.dead, np.float32(0.0), seen.values)
+                measured = write(folder / "measured.zarr", values, pixel_size=float(options.scale))
+                scores = {
+                    f"{Path(model).stem if model.endswith('.safetensors') else model}, {flux}": restored(
+                        measured, truth, folder, model=model, scale=options.scale, flux=flux
+                    )
+                    for model, flux in ways
+                }
+            rows.append({"cube": cube.name, "instrument": which, "shape": [len(cube.pixels), y, x], "scores": scores})
+            told = "  ".join(
+                f"{name}: {s['psnr']:.2f} dB {s['ssim']:.4f} {s['sam']:.2f} deg {s['frc']:.3f}"
+                for name, s in scores.items()
+            )
+            print(f"{which:8s} {cube.name:26s} {told}", flush=True)
+    save(options.name, {"scale": options.scale, "cubes": rows, "summary": summary(rows)})
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return, for each instrument and way, the means, their gain over cubic, and the cubes that are not better."""
+    found: dict[str, Any] = {}
+    for which in dict.fromkeys(row["instrument"] for row in rows):
+        some = [row for row in rows if row["instrument"] == which]
+        base = [row["scores"]["cubic, free"] for row in some]
+        for way in some[0]["scores"]:
+            own = [row["scores"][way] for row in some]
+            means = {name: float(np.mean([s[name] for s in own])) for name in METRICS}
+            found[f"{which}: {way}"] = means | {
+                "psnr over cubic": means["psnr"] - float(np.mean([s["psnr"] for s in base])),
+                "not better": {
+                    name: [
+                        row["cube"]
+                        for row, s, b in zip(some, own, base, strict=True)
+                        if not (s[name] < b[name] if name == "sam" else s[name] > b[name])
+                    ]
+                    for name in METRICS
+                },
+            }
+    return found
+
+
+if __name__ == "__main__":
+    main()
