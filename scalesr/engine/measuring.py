@@ -10,7 +10,7 @@ import psutil
 
 from scalesr.engine.allocator import give_back_memory
 from scalesr.engine.events import StageAdvanced, StageStarted
-from scalesr.engine.executors import DaskExecutor, SerialExecutor
+from scalesr.engine.executors import open_executor
 from scalesr.engine.flights import results
 from scalesr.engine.gathering import Survey, buffer_bytes, gather_stretch, stretches
 from scalesr.engine.mapping import check_maps, write_maps
@@ -149,7 +149,7 @@ def measure(
     )
     slots = workers or psutil.cpu_count() or 1
     _check_memory(survey, slots=1 if scheduler == "serial" else slots, allowed=memory)
-    executor = _executor(scheduler, slots)
+    executor = open_executor(scheduler, slots=slots, device="cpu")
     how: Literal["finished", "stopped"] = "stopped"
     try:
         planes, bad = _gather(survey, executor, tell=tell)
@@ -208,14 +208,6 @@ def _check_memory(survey: Survey, *, slots: int, allowed: int | None) -> None:
             f"Measuring needs about {human_bytes(needed)} with {slots} workers; {human_bytes(limit)} are allowed.",
             remedy="Lower --workers, or raise --memory.",
         )
-
-
-def _executor(scheduler: str, slots: int) -> Executor:
-    if scheduler == "serial":
-        return SerialExecutor()
-    if scheduler in ("threads", "processes"):
-        return DaskExecutor.local(kind="threads" if scheduler == "threads" else "processes", workers=slots, slots=slots)
-    return DaskExecutor.connect(scheduler, device="cpu")
 
 
 def _gather(survey: Survey, executor: Executor, *, tell: Callback) -> tuple[Planes, list[str]]:

@@ -11,7 +11,7 @@ from scalesr.engine.allocator import give_back_memory
 from scalesr.engine.companions import spectral_of, write_beside
 from scalesr.engine.eigenimages import FILE as BASIS
 from scalesr.engine.events import RunFinished, RunStarted, StageStarted
-from scalesr.engine.executors import DaskExecutor, SerialExecutor
+from scalesr.engine.executors import LOCAL, open_executor
 from scalesr.engine.ledger import (
     read_records,
     recorded,
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 STAGE = "blocks"
 MEASUREMENT = "measurement.json"
 """Where, in the ledger, the figures lie that a run took on its way."""
-LOCAL = ("serial", "threads", "processes")
-"""Schedulers of this machine; anything else is an address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +126,7 @@ def run(
     settled = settle(image, target, options, target_options=target_options, tell=tell)
     job, prepared, basis = settled.job, settled.prepared, settled.basis
     # A scheduler that does not answer must not leave an output behind that was only begun.
-    executor = make_executor(prepared, options)
+    executor = open_executor(options.scheduler, slots=prepared.workers.slots, device=prepared.device)
     spectral = spectral_of(image, job.plan)
     tally = Tally(job.ride)
     how: Literal["finished", "stopped"] = "stopped"
@@ -201,26 +199,6 @@ def _work(
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
             remedy="Run the same command with --resume to go on.",
         ) from None
-
-
-def make_executor(prepared: Prepared, options: Options) -> Executor:
-    """Return who runs the tasks.
-
-    Raises
-    ------
-    PlanError
-        There is no scheduler at the address given.
-    """
-    if options.scheduler == "serial":
-        return SerialExecutor()
-    if options.scheduler in LOCAL:
-        workers = prepared.workers
-        return DaskExecutor.local(
-            kind="threads" if options.scheduler == "threads" else "processes",
-            workers=workers.processes if options.scheduler == "processes" else workers.slots,
-            slots=workers.slots,
-        )
-    return DaskExecutor.connect(options.scheduler, device=prepared.device)
 
 
 def _survey(job: Job) -> tuple[bytearray, set[int]]:

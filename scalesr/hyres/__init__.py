@@ -2,8 +2,8 @@
 
 `Instrument` is that physics. It makes the pairs that a network is trained with, and it is what consistency of the
 outcome with the measurement is judged by. `train` trains a generator of the ESRGAN family with a Fourier ring
-correlation loss and, if asked for, a discriminator; what comes out is a file that ``scalesr run --model`` takes. What the
-paper (arXiv 2503.02908) does not disclose is our own choice, and is named so where it is made.
+correlation loss and, if asked for, a discriminator; what comes out is a file that ``scalesr run --model`` takes. What
+the paper (arXiv 2503.02908) does not disclose is our own choice, and is named so where it is made.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from scalesr.errors import InterruptedRunError, ModelError, OutputError, PlanError
+from scalesr.errors import InterruptedRunError, ModelError, OutputError
 from scalesr.hyres import curves
 from scalesr.hyres.family import InstrumentFamily
 from scalesr.hyres.generator import save_generator
@@ -24,6 +24,7 @@ from scalesr.hyres.training_state import CHECKPOINT, TrainingState
 from scalesr.hyres.tuning import sizes_of
 from scalesr.hyres.validation import Scores, Validation
 from scalesr.models import checkpoint, determinism
+from scalesr.models.network import torch_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +79,9 @@ def train(
     InputError
         No image, or none that patches or tiles can be cut from.
     PlanError
-        The instrument or the device cannot be used.
+        The instrument cannot be used.
     ModelError
-        The training diverged: 20 steps in a row were not finite; or `start` has other sizes.
+        The device is absent; the training diverged: 20 steps in a row were not finite; or `start` has other sizes.
     LedgerError
         There is nothing to resume, or it was begun with other settings or images.
     OutputError
@@ -106,7 +107,7 @@ class _Trainer:
     ) -> None:
         determinism.settle()
         self.settings, self.folder, self.title = settings, folder, title
-        self.device = _device(settings.device)
+        self.device = torch_device(settings.device)
         family = InstrumentFamily.read(settings.instrument, factor=settings.scale, vary=settings.vary)
         self.judged: Judged = "given images"
         used: Sequence[Source] = sources
@@ -264,18 +265,6 @@ class _Trainer:
             draws=self.patches.draws,
             picture=curves.draw(self.folder, lines),
         )
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise PlanError(f"'{name}' names no device.", remedy="Use cpu, cuda or cuda:1.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise PlanError(
-            f"'{name}' was asked for, and torch finds {torch.cuda.device_count()} CUDA devices.", remedy="Use cpu."
-        )
-    return device
 
 
 def _files(settings: TrainingSettings, start: RRDBNet | None) -> list[str]:

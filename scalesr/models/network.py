@@ -37,7 +37,7 @@ class Network:
         self, module: nn.Module, spec: ModelSpec, *, device: str = "cpu", precision: Precision = "fp32"
     ) -> None:
         determinism.settle()
-        self._device = _device(device)
+        self._device = torch_device(device)
         self._precision: Precision = _checked(precision, spec=spec, device=self._device)
         self._spec = spec
         self._layout = _layout(module, dimensions=len(spec.axes))
@@ -57,7 +57,7 @@ class Network:
         ModelError
             If the device is absent, or the network cannot run in that format there.
         """
-        target = _device(device)
+        target = torch_device(device)
         _checked(precision, spec=self._spec, device=target)
         if target == self._device and precision == self._precision:
             return self
@@ -77,7 +77,14 @@ def parameter_bytes(module: nn.Module) -> int:
     return 4 * sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """Return a device of this machine by its name.
+
+    Raises
+    ------
+    ModelError
+        The name is none, or the device is absent.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -256,10 +256,10 @@ def test_settings_that_cannot_be_used_are_refused(changes: dict[str, Any]) -> No
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="names no device"):
+    with pytest.raises(ModelError, match="names no device"):
         trained(tmp_path / "run", device="abacus")
     if not torch.cuda.is_available():
-        with pytest.raises(PlanError, match="0 CUDA devices"):
+        with pytest.raises(ModelError, match="0 CUDA devices"):
             trained(tmp_path / "run", device="cuda")
 
 

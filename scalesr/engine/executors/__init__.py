@@ -1,7 +1,8 @@
 """Who runs the tasks: this process, threads, processes, or a cluster."""
 
 from scalesr.engine.executors.dask import DaskExecutor
+from scalesr.engine.executors.opening import LOCAL, open_executor
 from scalesr.engine.executors.port import Executor, Handle
 from scalesr.engine.executors.serial import SerialExecutor
 
-__all__ = ["DaskExecutor", "Executor", "Handle", "SerialExecutor"]
+__all__ = ["LOCAL", "DaskExecutor", "Executor", "Handle", "SerialExecutor", "open_executor"]

@@ -1,0 +1,38 @@
+"""From the name of a scheduler to who runs the tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scalesr.engine.executors.dask import DaskExecutor
+from scalesr.engine.executors.serial import SerialExecutor
+
+if TYPE_CHECKING:
+    from scalesr.engine.executors.port import Executor
+
+LOCAL = ("serial", "threads", "processes")
+"""Schedulers on this machine; anything else is the address of one."""
+
+
+def open_executor(scheduler: str, *, slots: int, device: str) -> Executor:
+    """Return who runs the tasks.
+
+    Parameters
+    ----------
+    scheduler
+        ``serial``, ``threads`` or ``processes``, or the address of a Dask scheduler.
+    slots
+        Tasks that hold the device at the same time, on this machine.
+    device
+        Where tasks compute on a cluster: ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    PlanError
+        There is no scheduler at the address given.
+    """
+    if scheduler == "serial":
+        return SerialExecutor()
+    if scheduler not in LOCAL:
+        return DaskExecutor.connect(scheduler, device=device)
+    return DaskExecutor.local(kind="threads" if scheduler == "threads" else "processes", workers=slots, slots=slots)
