@@ -20,6 +20,7 @@ FULL = (
     ("measuring", "kernels", "--size", "8192"),
     ("measuring", "memory", "1", "16"),
     ("importing", "200", "1000"),
+    ("eigen",),
 )
 QUICK = (
     ("speed", "--size", "1024"),
@@ -30,6 +31,7 @@ QUICK = (
     ("measuring", "kernels", "--size", "1024", "--repeats", "1"),
     ("measuring", "memory", "0.02", "0.05"),
     ("importing", "5"),
+    ("eigen", "--bands", "40", "--edge", "16", "--k", "4"),
 )
 
 

@@ -42,11 +42,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("SCALESR_DATA"), help="folder of the real images")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, curve and weights")
     parser.add_argument("--scale", type=int, choices=(2, 4), default=4)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, help="default: 60")
+    parser.add_argument("--steps", type=int, help="how many steps, instead of minutes; the same bits again")
     parser.add_argument("--features", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frc", type=float, default=0.01)
+    parser.add_argument("--adversarial", type=float, default=0.0)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
@@ -60,8 +62,10 @@ def main() -> None:
         blocks=options.blocks,
         patch=96 // options.scale,
         batch=options.batch,
-        minutes=options.minutes,
+        steps=options.steps,
+        minutes=options.minutes if options.steps else options.minutes or 60.0,
         frc=options.frc,
+        adversarial=options.adversarial,
         rounding=0.5,
         precision=options.precision,
         seed=options.seed,
