@@ -108,7 +108,7 @@ def spec_of(model: Model, *, bands: int, count: int, group: int) -> ModelSpec:
         )
     except ValueError as error:
         raise PlanError(
-            f"{count} eigenimages were asked for, and the image has {bands} bands.",
+            f"Eigenimages cannot be made: {error}.",
             remedy=f"Use --strategy eigen:{min(32, bands)}, or single.",
         ) from error
     return Eigen(model, blank, group=group).spec

@@ -31,6 +31,8 @@ ENOUGH_VOXELS = 2**24
 """A coarser level with so many voxels in a channel says enough of the image, at a fraction of the reading."""
 STEP_VOXELS = 2**23
 """Voxels that are read at a time."""
+TOGETHER = 32
+"""Most bands whose figures are gathered side by side: half a megabyte each."""
 STAGE = "reading statistics"
 
 
@@ -81,23 +83,28 @@ def _percentiles(image: Image, found: Mixing, *, level: int, mask: Mask | None, 
     coarser = image.levels[level + 1 :] if mask is None else ()
     level += sum(prod(some.shape) // channels >= ENOUGH_VOXELS for some in coarser)
     shape = image.levels[level].shape
-    steps = _steps(shape, image.levels[level].shards or image.levels[level].chunks, channel)
-    tell(StageStarted(name=STAGE, total=len(steps) * channels))
+    unit = image.levels[level].shards or image.levels[level].chunks
+    # Bands that are stored together are read together: a chunk of a thousand is not decoded a thousand times.
+    group = 1 if channel is None else min(image.levels[level].chunks[channel], channels, TOGETHER)
+    steps = _steps(shape, unit, channel, most=STEP_VOXELS // group)
+    tell(StageStarted(name=STAGE, total=len(steps) * -(-channels // group)))
     offsets, gains = [], []
-    for number in range(channels):
-        gathered = StatisticsAccumulator(image.levels[level].dtype)
+    for first in range(0, channels, group):
+        some = slice(first, min(first + group, channels))
+        gathered = [StatisticsAccumulator(image.levels[level].dtype) for _ in range(some.start, some.stop)]
         for region in steps:
-            own = tuple(slice(number, number + 1) if a == channel else s for a, s in enumerate(region))
+            own = tuple(some if a == channel else s for a, s in enumerate(region))
             pixels = image.read(own, level=level)
-            if mask is not None:
-                place = tuple((0, 1) if a == channel else (s.start, s.stop) for a, s in enumerate(region))
-                pixels = pixels[np.broadcast_to(_kept(mask, place), pixels.shape)]
-            gathered.update(pixels)
+            place = tuple((0, 1) if a == channel else (s.start, s.stop) for a, s in enumerate(region))
+            kept = None if mask is None else _kept(mask, place)
+            for number, figures in enumerate(gathered):
+                band = pixels if channel is None else np.take(pixels, [number], axis=channel)
+                figures.update(band if kept is None else band[np.broadcast_to(kept, band.shape)])
             tell(StageAdvanced(name=STAGE))
-        figures = gathered.finalize()
-        low, high = figures.span(LOW, HIGH)
-        offsets.append(low)
-        gains.append(high - low)
+        for figures in gathered:
+            low, high = figures.finalize().span(LOW, HIGH)
+            offsets.append(low)
+            gains.append(high - low)
     origin = f"percentiles {LOW} and {HIGH} of level {level}{', within the mask' if mask is not None else ''}"
     return Normalisation(offset=tuple(offsets), gain=tuple(gains), axis=channel, origin=origin)
 
@@ -108,11 +115,11 @@ def _kept(mask: Mask, place: tuple[tuple[int, int], ...]) -> NDArray[np.bool_]:
     return mask.read(tuple(slice(*bounds) for bounds in place))
 
 
-def _steps(shape: tuple[int, ...], unit: tuple[int, ...], channel: int | None) -> list[tuple[slice, ...]]:
-    """Return regions of whole chunks that cover an image, of about `STEP_VOXELS` each."""
+def _steps(shape: tuple[int, ...], unit: tuple[int, ...], channel: int | None, *, most: int) -> list[tuple[slice, ...]]:
+    """Return regions of whole chunks that cover a channel of an image, of at most `most` voxels where chunks allow."""
     step = [1 if a == channel else min(u, n) for a, (u, n) in enumerate(zip(unit, shape, strict=True))]
     for a in reversed(range(len(shape))):
-        while a != channel and step[a] < shape[a] and 2 * prod(step) <= STEP_VOXELS:
+        while a != channel and step[a] < shape[a] and 2 * prod(step) <= most:
             step[a] *= 2
 
     def spans(a: int) -> Iterator[slice]:

@@ -71,7 +71,7 @@ class EigenBasis:
         if not (self.offset.shape == self.gain.shape == (k,) and self.explained.shape == (bands,)):
             raise ValueError("one offset and gain per eigenimage, and one share per band")
         if not 1 <= k <= min(bands, MOST):
-            raise ValueError(f"{k} eigenimages of {bands} bands")
+            raise ValueError(f"{k} were asked for, and an image of {bands} bands has {min(bands, MOST)} at the most")
         whole = self.vectors * 2.0**VECTOR_BITS
         if not np.array_equal(whole, np.rint(whole)):
             raise ValueError(f"loadings are whole multiples of 2^-{VECTOR_BITS}")
