@@ -1,5 +1,5 @@
 # Every target makes the environment it needs; a second call reuses it.
-.PHONY: demo test test-all lint format benchmark train environment clean
+.PHONY: demo test test-all lint format benchmark notebooks train environment clean
 
 demo:
 	@deploy/environment.sh demo
@@ -25,6 +25,12 @@ environment:
 
 benchmark: environment
 	@.venv/bin/python -m benchmarks
+
+# Runs all notebooks and keeps their outputs in them.
+notebooks:
+	@deploy/environment.sh demo,analysis,notebooks
+	@.venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		notebooks/*.ipynb
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,9 +1,10 @@
 """A few eigenimages through the network against each band on its own: seconds, PSNR and spectral angle.
 
 The truth is a phantom of 1,000 bands. It is measured four times coarser, once as it is and once as counts with Poisson
-noise, and restored with the default network, Zarr to Zarr.
+noise, and restored with the network for spectral images, Zarr to Zarr.
 
-usage: python -m benchmarks.eigen [--bands 1000] [--edge 64] [--k 8 16 32] [--counts inf 100]     edge: measured pixels
+usage: python -m benchmarks.eigen [--bands 1000] [--edge 64] [--k 8 16 32] [--counts inf 100] [--model hyres-x4]
+                                    edge: measured pixels
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def restored(low: Image, truth: Image, folder: Path, *, model: str, strategy: st
     return figures
 
 
-def compare(truth: Image, cube: NDArray[np.float32], folder: Path, *, counts: float, ks: list[int]) -> dict[str, Any]:
+def compare(
+    truth: Image, cube: NDArray[np.float32], folder: Path, *, counts: float, ks: list[int], network: str
+) -> dict[str, Any]:
     """Restore one measurement in every way, and set each beside `single`."""
     photons = None if math.isinf(counts) else counts / HIGHEST
     low = store(folder / "low.zarr", degrade(cube, factor=(1, FACTOR, FACTOR), photons=photons), pixel=FACTOR)
@@ -83,8 +86,8 @@ def compare(truth: Image, cube: NDArray[np.float32], folder: Path, *, counts: fl
         restored(low, truth, folder, model=model, strategy=strategy)
         for model, strategy in [
             ("cubic", "single"),
-            ("default", "single"),
-            *(("default", f"eigen:{k}") for k in ks),
+            (network, "single"),
+            *((network, f"eigen:{k}") for k in ks),
         ]
     ]
     single = runs[1]
@@ -104,19 +107,20 @@ def main() -> None:
     parser.add_argument("--k", type=int, nargs="*", default=[8, 16, 32])
     parser.add_argument("--counts", type=float, nargs="*", default=[math.inf, 100.0], help="of the highest peak")
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--model", default="hyres-x4")
     arguments = parser.parse_args()
     edge = FACTOR * arguments.edge
     shape = (arguments.bands, edge, edge)
     cube = spectral_cube(shape, seed=arguments.seed, counts=HIGHEST).region([slice(0, n) for n in shape])
-    figures: dict[str, Any] = {"shape": shape, "runs": []}
+    figures: dict[str, Any] = {"shape": shape, "model": arguments.model, "runs": []}
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         folder = Path(place)
         truth = store(folder / "truth.zarr", cube, pixel=1.0)
         # What is measured of a network is kept on this machine; whoever runs first would pay for it.
         small = store(folder / "small.zarr", cube[:1, :FACTOR, :FACTOR].copy(), pixel=1.0)
-        scalesr.run(small, folder / "first.zarr", model="default")
+        scalesr.run(small, folder / "first.zarr", model=arguments.model)
         for counts in arguments.counts:
-            figures["runs"].append(compare(truth, cube, folder, counts=counts, ks=arguments.k))
+            figures["runs"].append(compare(truth, cube, folder, counts=counts, ks=arguments.k, network=arguments.model))
             shutil.rmtree(folder / "out.zarr")
     save("eigen", figures)
 

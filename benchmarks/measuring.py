@@ -76,13 +76,16 @@ def make_cube(path: Path, edge: int, *, bands: int, seed: int) -> Image:
 
 def read_all(images: list[Image], *, by: Literal["zarr", "scalesr"], workers: int) -> None:
     """Read and decode every chunk of some images once, and let it go: with Zarr as it comes, or as scalesr reads."""
-    arrays = [zarr.open_array(f"{image.url}/0", mode="r") if by == "zarr" else image.array(0) for image in images]
+    arrays = [zarr.open_array(f"{image.url}/0", mode="r") for image in images]
 
-    def read(job: tuple[zarr.Array[Any], int, int]) -> int:
-        array, band, start = job
-        return int(np.asarray(array[band : band + 1, start : start + EDGE])[0, 0, 0])
+    def read(job: tuple[int, int, int]) -> int:
+        number, band, start = job
+        region = (slice(band, band + 1), slice(start, start + EDGE), slice(0, images[number].shape[2]))
+        pixels = np.asarray(arrays[number][region]) if by == "zarr" else images[number].read(region)
+        return int(pixels[0, 0, 0])
 
-    jobs = [(a, b, s) for b in range(images[0].shape[0]) for s in range(0, images[0].shape[1], EDGE) for a in arrays]
+    rows = range(0, images[0].shape[1], EDGE)
+    jobs = [(i, b, s) for b in range(images[0].shape[0]) for s in rows for i in range(len(images))]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(read, jobs))
 

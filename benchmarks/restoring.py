@@ -5,7 +5,8 @@ usage: python -m benchmarks.restoring --data FOLDER [--model hyres-x4 ...] [--in
 Each cube is measured four times coarser by `scalesr.hyres`'s physics and enlarged again by `scalesr.run`: by cubic
 interpolation, and by each model with the flux conserved (the default) and free. Bands are in units of the span between
 the 0.1 and 99.9 percentiles of the truth, and zeros stay zeros; PSNR and SSIM take a data range of 1 and are means over
-bands. `matched` is the preset of the instrument that took the cube.
+bands. `matched` is the preset of the instrument that took the cube. Of the Raman map with its 300 bands one eigenimage
+goes through the network (`eigen:1`), and each band alone for comparison.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from scalesr.metrics import Measurement
 
 Flux = Literal["conserved", "free"]
+MANY = 100
+"""With more bands than that a cube is restored by its first eigenimage."""
 METRICS = ("psnr", "ssim", "sam", "frc")
 
 
@@ -43,10 +47,17 @@ class Cube:
     """A spectral image whose truth is known."""
 
     name: str
+    kind: Literal["spectral", "fluorescence"]
+    """Cubes of a spectrometer, counted and noisy; or stains, each photographed alone."""
     matched: str
     """Preset of the instrument that took it."""
     pixels: NDArray[np.float32]
     """Shape (bands, y, x)."""
+
+    @property
+    def strategy(self) -> str:
+        """How a network takes the bands: where there are hundreds, what they have in common goes through it."""
+        return "eigen:1" if len(self.pixels) > MANY else "single"
 
 
 def cubes(data: Path) -> Iterator[Cube]:
@@ -57,15 +68,27 @@ def cubes(data: Path) -> Iterator[Cube]:
         yield _cube("PlaquePicker mouse brain", "maldi", file["ion_images"])
     with np.load(data / "hyperspectral" / "chondro_raman" / "derived_chondro_cube.npz") as file:
         yield _cube("chondro Raman map", "raman", file["cube"])
+    fields = {
+        "BBBC022 Cell Painting": "bbbc022_cell_painting/IXMtest_A02_s9.tif",
+        "HeLa, three stains": "neubias_2d/xyc_16bit__hela-cells.tif",
+    }
+    for name, file_name in fields.items():
+        pixels = tifffile.imread(data / "hcs" / file_name)
+        stains_first = np.moveaxis(pixels, np.argmin(pixels.shape), 0)
+        yield _cube(name, "camera", stains_first, kind="fluorescence")
 
 
-def _cube(name: str, matched: str, pixels: NDArray[Any]) -> Cube:
+def _cube(
+    name: str, matched: str, pixels: NDArray[Any], *, kind: Literal["spectral", "fluorescence"] = "spectral"
+) -> Cube:
     filled = np.nan_to_num(pixels.astype(np.float64))
     low, high = np.percentile(filled, (0.1, 99.9), axis=(1, 2))
     # Bands of a few single counts: the percentiles say nothing.
     span = np.where(high > low, high - low, filled.max((1, 2)) - filled.min((1, 2)))
     there = span > 0
-    return Cube(name=name, matched=matched, pixels=(filled[there] / span[there, None, None]).astype(np.float32))
+    return Cube(
+        name=name, kind=kind, matched=matched, pixels=(filled[there] / span[there, None, None]).astype(np.float32)
+    )
 
 
 def write(path: Path, pixels: NDArray[np.float32], *, pixel_size: float) -> Image:
@@ -100,11 +123,13 @@ def figures(found: Measurement) -> dict[str, float]:
     return {name: float(np.mean(some)) if some else float("nan") for name, some in values.items()}
 
 
-def restored(measured: Image, truth: Image, folder: Path, *, model: str, scale: int, flux: Flux) -> dict[str, float]:
+def restored(
+    measured: Image, truth: Image, folder: Path, *, model: str, scale: int, flux: Flux, strategy: str
+) -> dict[str, float]:
     """Enlarge a measurement, and return the figures of what came out."""
     out = folder / "out.zarr"
     scalesr.run(
-        measured, out, model=model, flux=flux, strategy="single", scheduler="serial", mode="overwrite", scale=scale
+        measured, out, model=model, flux=flux, strategy=strategy, scheduler="serial", mode="overwrite", scale=scale
     )
     found = scalesr.measure(out, reference=truth, metrics=METRICS[:3], data_range=1.0, scheduler="serial")
     return figures(found) | {"frc": correlated(open_image(out), truth)}
@@ -128,9 +153,8 @@ def main() -> None:
     if options.data is None:
         parser.error("name the folder of the real images with --data or SCALESR_DATA")
     rows = []
-    ways: list[tuple[str, Flux]] = [("cubic", "free"), ("cubic", "conserved")]
-    for model in options.model:
-        ways += [(model, "conserved"), (model, "free")]
+    fluxes: tuple[Flux, ...] = ("free", "conserved")
+    ways = [(model, flux) for model in ("cubic", *options.model) for flux in fluxes]
     for which in options.instrument:
         for cube in cubes(Path(options.data)):
             instrument = read_instrument(cube.matched if which == "matched" else which).at(options.scale)
@@ -141,13 +165,22 @@ def main() -> None:
                 seen = instrument.measure(cube.pixels[:, :y, :x], seed=1)
                 values = np.where(seen.dead, np.float32(0.0), seen.values)
                 measured = write(folder / "measured.zarr", values, pixel_size=float(options.scale))
-                scores = {
-                    f"{Path(model).stem if model.endswith('.safetensors') else model}, {flux}": restored(
-                        measured, truth, folder, model=model, scale=options.scale, flux=flux
-                    )
-                    for model, flux in ways
+                enlarge = partial(restored, measured, truth, folder, scale=options.scale)
+                scores = {}
+                for model, flux in ways:
+                    strategy = "single" if model == "cubic" else cube.strategy
+                    scores[f"{_name(model)}, {flux}"] = enlarge(model=model, flux=flux, strategy=strategy)
+                    if strategy != "single":
+                        scores[f"{_name(model)}, {flux}, single"] = enlarge(model=model, flux=flux, strategy="single")
+            rows.append(
+                {
+                    "cube": cube.name,
+                    "kind": cube.kind,
+                    "instrument": which,
+                    "shape": [len(cube.pixels), y, x],
+                    "scores": scores,
                 }
-            rows.append({"cube": cube.name, "instrument": which, "shape": [len(cube.pixels), y, x], "scores": scores})
+            )
             told = "  ".join(
                 f"{name}: {s['psnr']:.2f} dB {s['ssim']:.4f} {s['sam']:.2f} deg {s['frc']:.3f}"
                 for name, s in scores.items()
@@ -156,27 +189,35 @@ def main() -> None:
     save(options.name, {"scale": options.scale, "cubes": rows, "summary": summary(rows)})
 
 
+def _name(model: str) -> str:
+    """Return the name of a model, or of the folder of its training."""
+    return Path(model).parent.name if model.endswith(".safetensors") else model
+
+
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return, for each instrument and way, the means, their gain over cubic, and the cubes that are not better."""
+    """Return, for each instrument, kind of cube and way, means, the gain over cubic, and the cubes not better."""
     found: dict[str, Any] = {}
     for which in dict.fromkeys(row["instrument"] for row in rows):
-        some = [row for row in rows if row["instrument"] == which]
-        base = [row["scores"]["cubic, free"] for row in some]
-        for way in some[0]["scores"]:
-            own = [row["scores"][way] for row in some]
-            means = {name: float(np.mean([s[name] for s in own])) for name in METRICS}
-            found[f"{which}: {way}"] = means | {
-                "psnr over cubic": means["psnr"] - float(np.mean([s["psnr"] for s in base])),
-                "not better": {
-                    name: [
-                        row["cube"]
-                        for row, s, b in zip(some, own, base, strict=True)
-                        if not (s[name] < b[name] if name == "sam" else s[name] > b[name])
-                    ]
-                    for name in METRICS
-                },
-            }
+        for kinds in (("spectral",), ("fluorescence",), ("spectral", "fluorescence")):
+            some = [row for row in rows if row["instrument"] == which and row["kind"] in kinds]
+            for way in some[0]["scores"] if some else ():
+                found[f"{which}: {' and '.join(kinds)}: {way}"] = _means(some, way)
     return found
+
+
+def _means(rows: list[dict[str, Any]], way: str) -> dict[str, Any]:
+    own, base = ([row["scores"][name] for row in rows] for name in (way, "cubic, free"))
+    worse = {
+        name: [
+            row["cube"]
+            for row, s, b in zip(rows, own, base, strict=True)
+            if not (s[name] < b[name] if name == "sam" else s[name] > b[name])
+        ]
+        for name in METRICS
+    }
+    means = {name: float(np.mean([s[name] for s in own])) for name in METRICS}
+    over = means["psnr"] - float(np.mean([s["psnr"] for s in base]))
+    return means | {"cubes": len(rows), "psnr over cubic": over, "not better": worse}
 
 
 if __name__ == "__main__":

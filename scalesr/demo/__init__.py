@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from scalesr.demo.running import Outcome, Score, run_demo
 from scalesr.demo.samples import Sample, make_samples
+from scalesr.demo.section import Section, make_section
 
-__all__ = ["Outcome", "Sample", "Score", "make_samples", "run_demo"]
+__all__ = ["Outcome", "Sample", "Score", "Section", "make_samples", "make_section", "run_demo"]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalesr.demo.samples import FACTOR, make_samples, store
+from scalesr.demo.samples import FACTOR, make_samples
+from scalesr.demo.storing import store
 from scalesr.engine import measure, run
 from scalesr.errors import OutputError, ScalesrError
 
@@ -107,9 +108,9 @@ def run_demo(
     scores: list[Score] = []
     for sample in samples:
         truth = place / f"{sample.name}-truth.ome.zarr"
-        store(sample.truth, truth, sample, pixel=sample.pixel)
+        store(sample.truth, truth, pixel=sample.pixel, first=sample.first, depth=sample.depth)
         measured = place / f"{sample.name}-measured.ome.zarr"
-        store(sample.measured, measured, sample, pixel=FACTOR * sample.pixel)
+        store(sample.measured, measured, pixel=FACTOR * sample.pixel, first=sample.first, depth=sample.depth)
         images = {}
         for name in dict.fromkeys(("nearest", BASELINE, model)):
             label = Path(name).stem if name.endswith(".safetensors") else name.replace(":", ".")

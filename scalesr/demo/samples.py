@@ -1,18 +1,16 @@
-"""The samples: phantoms, what a four times coarser measurement sees of them, and how both go into storage."""
+"""The samples: phantoms, and what a four times coarser measurement sees of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalesr.images import Axis, build_pyramid, create_image, pyramid_layout
+from scalesr.images import Axis
 from scalesr.phantoms import degrade, spectral_cube, volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from scalesr.phantoms import Phantom
@@ -40,6 +38,11 @@ class Sample:
     """What the measurement sees: means of 4 x 4 pixels, with a little shot noise."""
     colours: str
     """Colour map to show it in, even to the eye."""
+
+    @property
+    def depth(self) -> float:
+        """From plane to plane, in micrometres along z; the measurement takes nothing together there."""
+        return 1.0 if self.first.kind == "channel" else self.pixel
 
     @property
     def plane(self) -> int:
@@ -80,26 +83,3 @@ def _sample(phantom: Phantom, *, name: str, title: str, photons: float, pixel: f
         measured=degrade(truth, factor=(1, FACTOR, FACTOR), photons=photons, seed=SEED),
         colours=colours,
     )
-
-
-def store(pixels: NDArray[Any], target: Path, sample: Sample, *, pixel: float) -> None:
-    """Write planes as an OME-Zarr image with its pyramid, in place of one that is there.
-
-    Raises
-    ------
-    OutputError
-        Something that is no image is there, or storage refuses.
-    """
-    depth = 1.0 if sample.first.kind == "channel" else sample.pixel
-    layout = pyramid_layout(
-        axes=(sample.first, Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")),
-        shape=pixels.shape,
-        dtype=pixels.dtype.name,
-        scale=(depth, pixel, pixel),
-        translation=(0.0, pixel / 2, pixel / 2),
-        name=target.name.removesuffix(".ome.zarr"),
-    )
-    writer = create_image(target, layout, mode="overwrite")
-    writer.write(0, tuple(slice(0, size) for size in pixels.shape), pixels)
-    build_pyramid(writer)
-    writer.publish()

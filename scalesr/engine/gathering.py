@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from scalesr.engine.views import View
     from scalesr.metrics import Statistic
 
-BUFFER_BYTES = 2**27
-"""Most bytes of one row of cells of one image in a stretch: wide, for a shard that is read in parts costs more."""
-BUFFER_BYTES_IN_CONTEXT = 2**25
-"""The same where statistics look around: their arithmetic outweighs the reading, and two rows of chunks are held."""
+BUFFER_BYTES = 2**25
+"""Most bytes of one row of cells of one image in a stretch: so little that what was decoded is partly in the caches
+still when it is measured, so much that a shard is not opened too often."""
 KERNEL_BYTES = 2**26
 """Bytes that the statistics' own slabs and filters take at the most; measured by benchmarks/measuring.py."""
 TASKS_PER_SLOT = 6
@@ -66,16 +65,15 @@ class Gathered:
     """Chunks that could not be decoded and were filled."""
 
 
-def stretches(subjects: Subjects, *, context: tuple[int, ...], slots: int) -> list[Stretch]:
+def stretches(subjects: Subjects, *, slots: int) -> list[Stretch]:
     """Cut the images into tasks. How does not show in any figure."""
-    limit = _limit(context)
     frame = subjects.frame
     grid = grid_of(frame)
     pixel = frame.bands * subjects.output.image.dtype.itemsize
     edges = [1] * frame.ndim
     for axis in range(frame.ndim - 1, 0, -1):
         row = pixel * math.prod(n * cell for n, cell in zip(edges, frame.cell, strict=True))
-        most = min(grid[axis], max(1, limit // row))
+        most = min(grid[axis], max(1, BUFFER_BYTES // row))
         # Whole shards where they fit, else parts of about the same width.
         whole = -(-_stored(subjects, axis) // frame.cell[axis])
         edges[axis] = most // whole * whole if most >= whole else -(-grid[axis] // -(-grid[axis] // most))
@@ -85,10 +83,6 @@ def stretches(subjects: Subjects, *, context: tuple[int, ...], slots: int) -> li
     pieces = [[range(i, min(i + e, n)) for i in range(0, n, e)] for n, e in zip(grid, edges, strict=True)]
     planes = product(*(range(n) for n in subjects.plane_shape))
     return [Stretch(plane, cells) for plane in planes for cells in product(*pieces)]
-
-
-def _limit(context: tuple[int, ...]) -> int:
-    return BUFFER_BYTES_IN_CONTEXT if any(context) else BUFFER_BYTES
 
 
 def _stored(subjects: Subjects, axis: int) -> int:
@@ -106,7 +100,7 @@ def buffer_bytes(subjects: Subjects, context: tuple[int, ...]) -> int:
     # axes must be swapped.
     rows = sum((3.0 if any(context) else 1.5) + (not view.in_place) for view in views)
     grow = math.prod(1 + c / size for c, size in zip(context, frame.cell, strict=True))
-    return int(rows * max(row, _limit(context)) * grow) + KERNEL_BYTES
+    return int(rows * max(row, BUFFER_BYTES) * grow) + KERNEL_BYTES
 
 
 def gather_stretch(survey: Survey, stretch: Stretch) -> Gathered:

@@ -121,7 +121,7 @@ def _write_pixels(
     writer = create_image(url, layout, mode="create", storage_options=storage_options)
     # Only what the map needs is read, with the context of its own statistic.
     own = replace(survey, statistics=(metric.statistic,), context=context_of([metric.statistic], frame))  # type: ignore[attr-defined]
-    work = stretches(subjects, context=own.context, slots=executor.slots)
+    work = stretches(subjects, slots=executor.slots)
     tell(StageStarted(name=STAGE, total=len(work)))
     tasks = (
         partial(

@@ -212,7 +212,7 @@ def _check_memory(survey: Survey, *, slots: int, allowed: int | None) -> None:
 
 def _gather(survey: Survey, executor: Executor, *, tell: Callback) -> tuple[Planes, list[str]]:
     """Run all stretches, with a bounded number in flight, and merge what comes back plane by plane."""
-    work = stretches(survey.subjects, context=survey.context, slots=executor.slots)
+    work = stretches(survey.subjects, slots=executor.slots)
     tell(StageStarted(name=STAGE, total=len(work)))
     planes: Planes = {}
     bad: dict[str, None] = {}

@@ -158,7 +158,7 @@ def test_stretches_hold_every_cell_once(tmp_path: Path) -> None:
         )
         seen = [
             (stretch.plane, *cell)
-            for stretch in stretches(subjects, context=(0, 0, 0), slots=slots)
+            for stretch in stretches(subjects, slots=slots)
             for cell in np.ndindex(*(len(cells) for cells in stretch.cells))
         ]
         assert len(seen) == 2 * 1 * 3 * 2
