@@ -24,9 +24,10 @@ import tifffile
 
 import scalesr
 from benchmarks.common import save
+from scalesr.demo.storing import store
 from scalesr.hyres.presets import read_instrument
 from scalesr.hyres.validation import frc
-from scalesr.images import Axis, create_image, open_image, pyramid_layout
+from scalesr.images import Axis, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from scalesr.metrics import Measurement
 
 Flux = Literal["conserved", "free"]
+BANDS = Axis("c", "channel")
 MANY = 100
 """With more bands than that a cube is restored by its first eigenimage."""
 METRICS = ("psnr", "ssim", "sam", "frc")
@@ -91,25 +93,6 @@ def _cube(
     )
 
 
-def write(path: Path, pixels: NDArray[np.float32], *, pixel_size: float) -> Image:
-    """Write a cube as OME-Zarr."""
-    shape = pixels.shape
-    layout = pyramid_layout(
-        axes=(Axis("c", "channel"), Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")),
-        shape=shape,
-        dtype="float32",
-        scale=(1.0, pixel_size, pixel_size),
-        translation=(0.0, (pixel_size - 1) / 2, (pixel_size - 1) / 2),
-        chunks=(1, *shape[1:]),
-        shards=shape,
-        smallest=max(shape),
-    )
-    writer = create_image(path, layout, mode="overwrite")
-    writer.write(0, tuple(slice(0, n) for n in shape), pixels)
-    writer.publish()
-    return open_image(path)
-
-
 def figures(found: Measurement) -> dict[str, float]:
     """Return the mean over bands of PSNR and SSIM, and the angle in degrees."""
     values: dict[str, list[float]] = {"psnr": [], "ssim": [], "sam": []}
@@ -161,10 +144,12 @@ def main() -> None:
             y, x = (n - n % options.scale for n in cube.pixels.shape[1:])
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
-                truth = write(folder / "truth.zarr", cube.pixels[:, :y, :x], pixel_size=1.0)
+                truth = store(cube.pixels[:, :y, :x], folder / "truth.zarr", pixel=1.0, first=BANDS, levels="one")
                 seen = instrument.measure(cube.pixels[:, :y, :x], seed=1)
                 values = np.where(seen.dead, np.float32(0.0), seen.values)
-                measured = write(folder / "measured.zarr", values, pixel_size=float(options.scale))
+                measured = store(
+                    values, folder / "measured.zarr", pixel=float(options.scale), first=BANDS, levels="one"
+                )
                 enlarge = partial(restored, measured, truth, folder, scale=options.scale)
                 scores = {}
                 for model, flux in ways:

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import scalesr
+from scalesr.demo.storing import store
 from scalesr.hyres import Instrument, load_generator
-from scalesr.images import Axis, Image, create_image, open_image, pyramid_layout
+from scalesr.images import Axis, open_image
 from scalesr.models import load, resolve
 
 WEIGHTS = Path(scalesr.__file__).parent / "models" / "weights"
 LARGEST = 8e6
-
-
-def store(path: Path, pixels: np.ndarray[Any, Any], *, pixel: float) -> Image:
-    layout = pyramid_layout(
-        axes=(Axis("c", "channel"), Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")),
-        shape=pixels.shape,
-        dtype="float32",
-        scale=(1.0, pixel, pixel),
-        translation=(0.0, pixel / 2, pixel / 2),
-        chunks=(1, *pixels.shape[1:]),
-        shards=pixels.shape,
-        smallest=max(pixels.shape),
-    )
-    writer = create_image(path, layout, mode="create")
-    writer.write(0, tuple(slice(0, n) for n in pixels.shape), pixels)
-    writer.publish()
-    return open_image(path)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -52,7 +35,9 @@ def test_ion_images_come_nearer_to_the_truth_than_by_interpolation(data: Path, t
     with np.load(data / "msi" / "plaquepicker_mouse_brain" / "derived_ion_images_upper.npz") as file:
         cube = np.nan_to_num(file["ion_images"])[:, 60:188, 100:228].astype(np.float32)
     measured = Instrument(factor=scale).measure(cube, seed=0).values
-    truth, low = store(tmp_path / "truth", cube, pixel=1.0), store(tmp_path / "low", measured, pixel=float(scale))
+    bands = Axis("c", "channel")
+    truth = store(cube, tmp_path / "truth", pixel=1.0, first=bands)
+    low = store(measured, tmp_path / "low", pixel=float(scale), first=bands)
     found = {}
     for model in ("cubic", f"hyres-x{scale}"):
         scalesr.run(low, tmp_path / model, model=model, scale=scale, scheduler="serial")
