@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from enlarging import KINDS, Image, fitting, interpolate, restore, shrink
-from safetensors import safe_open
 from samples import Part, phantom_planes, planes
 from skimage.metrics import structural_similarity
 
-from scalesr.models.rrdb import RRDBNet
+from scalesr.hyres import load_generator
 
 WEIGHTS = Path(__file__).parents[1] / "scalesr" / "models" / "weights" / "rrdb-x4.safetensors"
 HALO = 20
@@ -40,7 +39,7 @@ def main() -> None:
     if options.data is None:
         parser.error("name the folder of the real images with --data or SCALESR_DATA")
     torch.set_num_threads(1)
-    network = load(options.weights)
+    network = load_generator(options.weights).eval()
     part: Part = options.part
     rows = []
     for number, plane in enumerate(planes(part, data=options.data) + phantom_planes(part)):
@@ -53,17 +52,6 @@ def main() -> None:
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-
-
-def load(path: Path) -> RRDBNet:
-    """Return the network that a file of weights describes in its metadata."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        numbers = {name: int(value) for name, value in metadata.items() if value.isdecimal()}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is not a mapping
-    network = RRDBNet(**numbers)
-    network.load_state_dict(state)
-    return network.eval()
 
 
 def compare(image: Image, truth: Image) -> dict[str, float]:
