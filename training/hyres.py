@@ -11,20 +11,18 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from samples import Plane, normalise, phantom_planes, planes
+from telling import tell
 
 from scalesr.errors import InterruptedRunError
 from scalesr.hyres.settings import TrainingSettings
-from scalesr.hyres.sources import ArraySource
 from scalesr.hyres.trainer import train
+from scalesr.learning.sources import ArraySource
 from scalesr.phantoms import degrade
-
-if TYPE_CHECKING:
-    from scalesr.hyres.outcome import Progress
 
 JUDGES = frozenset({"msi", "imc", "raman"})
 """Modalities that are kept for the test."""
@@ -129,15 +127,6 @@ def _plane(plane: Plane, name: str, pixels: np.ndarray[Any, Any], *, weight: flo
 
 def _source(plane: Plane) -> ArraySource:
     return ArraySource(plane.pixels, name=plane.name, weight=plane.weight, normalise="none")
-
-
-def tell(progress: Progress) -> None:
-    """Print a line every hundred steps."""
-    if progress.step % 100:
-        return
-    judged = "" if progress.scores is None else f"  PSNR {progress.scores.psnr:.3f}, cubic {progress.cubic.psnr:.3f} dB"
-    speed = progress.step / max(progress.seconds, 1e-9)
-    print(f"step {progress.step:6d}  {100 * progress.share:5.1f} %  {speed:.2f} steps/s{judged}", flush=True)
 
 
 if __name__ == "__main__":

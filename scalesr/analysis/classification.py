@@ -163,7 +163,7 @@ def classify(
     ]
     apart = Holdout.of(walks[0].cube, walks[1].cube, square=square, gap=gap) if holdout == "squares" else None
     spectra, classes = _training(walks[0], named[0], apart, seed=seed)
-    fitted, notes = _fit(model, spectra, classes, seed=seed)
+    fitted, notes = fit_classifier(model, spectra, classes, seed=seed)
     labels = tuple(np.unique(classes).tolist())
     factor = walks[1].cube.in_units_of(walks[0].cube)
     left: Counter[str] = Counter()
@@ -177,7 +177,7 @@ def classify(
         places = np.searchsorted(labels, truth[known])
         chances = fitted.predict_proba(found[:, known].T)
         np.add.at(confusion, (places, chances.argmax(axis=1)), 1)
-        for k, bins in enumerate(bins_of(_log_odds(chances)).T):
+        for k, bins in enumerate(bins_of(log_odds(chances)).T):
             for own in (0, 1):
                 histograms[k, own] += np.bincount(bins[(places == k) == bool(own)], minlength=BINS)
     if not confusion.any():
@@ -243,7 +243,7 @@ def _training(
     return np.concatenate(spectra), np.repeat(order, [len(part) for part in spectra])
 
 
-def _fit(
+def fit_classifier(
     model: Classifier, spectra: NDArray[np.float64], classes: NDArray[np.int64], *, seed: int
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the fitted classifier, and what it warned of."""
@@ -266,7 +266,8 @@ def _fit(
     return pipeline, tuple(dict.fromkeys(" ".join(str(item.message).split()) for item in caught))
 
 
-def _log_odds(chances: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_odds(chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithm of the odds of chances, infinite where one is certain."""
     # Infinite where a forest is sure.
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(chances) - np.log1p(-chances))

@@ -23,6 +23,13 @@ from scalesr.cli.plan import plan
 from scalesr.cli.run import EXAMPLES as RUN_EXAMPLES
 from scalesr.cli.run import run
 from scalesr.cli.train import training
+from scalesr.cli.train_fast import EXAMPLES as FAST_EXAMPLES
+from scalesr.cli.train_fast import fast
+from scalesr.cli.train_msdsr import EXAMPLES as MSDSR_EXAMPLES
+from scalesr.cli.train_msdsr import msdsr
+from scalesr.cli.train_slices import EXAMPLES as SLICES_EXAMPLES
+from scalesr.cli.train_slices import slices
+from scalesr.cli.training import help_of
 from scalesr.cli.values import OptionError
 
 if TYPE_CHECKING:
@@ -96,6 +103,9 @@ _add("plan", plan, PLAN_EXAMPLES)
 _add("info", info, INFO_EXAMPLES)
 _add("import", import_command, IMPORT_EXAMPLES)
 _add("measure", measure, MEASURE_EXAMPLES)
+training.command("msdsr", help=help_of(msdsr), epilog=MSDSR_EXAMPLES, no_args_is_help=True)(msdsr)
+training.command("msdsr-slices", help=help_of(slices), epilog=SLICES_EXAMPLES, no_args_is_help=True)(slices)
+training.command("msdsr-fast", help=help_of(fast), epilog=FAST_EXAMPLES, no_args_is_help=True)(fast)
 app.add_typer(training, name="train")
 _add("models", models)
 _add("demo", demo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -94,6 +94,13 @@ def import_command(
             metavar="PPM", help="Half the width of the window around each m/z of an imzML file.", show_default="10"
         ),
     ] = None,
+    missing_planes: Annotated[
+        Literal["refuse", "keep"],
+        typer.Option(
+            help="Planes that are missing by the z numbers of files or the positions in an OME-TIFF. keep: planes of "
+            "zeros take their place, and the image names them, for models that make them up.",
+        ),
+    ] = "refuse",
     overwrite: Annotated[bool, typer.Option("--overwrite", metavar="", help="Replace an image that is there.")] = False,
     quiet: given.Quiet = False,
     json: given.Json = False,
@@ -119,6 +126,7 @@ def import_command(
                 variable=variable,
                 peaks=parse_peaks(peaks),
                 ppm=ppm,
+                missing_planes=missing_planes,
                 mode="overwrite" if overwrite else "create",
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )

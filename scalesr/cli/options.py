@@ -6,9 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scalesr.cli.values import OptionError, parse_bytes, parse_normalise, parse_scale, parse_sizes, parse_strategy
+from scalesr.cli.values import (
+    OptionError,
+    parse_bytes,
+    parse_normalise,
+    parse_planes,
+    parse_scale,
+    parse_settings,
+    parse_sizes,
+    parse_strategy,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scalesr.cli.failing import Style
     from scalesr.engine import Options
 
@@ -36,9 +47,10 @@ Model = Annotated[
 Scale = Annotated[
     str | None,
     typer.Option(
-        metavar="S[,S...]",
-        help="Output pixels for each input pixel: 4, 1.5, or one for each axis such as 48/13,1,1.",
-        show_default="the model's own",
+        metavar="S[,S...]|isotropic",
+        help="Output pixels for each input pixel: 4, 1.5, or one for each axis such as 48/13,1,1; isotropic: so many "
+        "planes that they lie as far apart as the pixels.",
+        show_default="the model's own, or isotropic where that is open along z",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -55,7 +67,35 @@ Strategy = Annotated[
     typer.Option(
         metavar="auto|single|triples|eigen:K",
         help="How channels go through the model: each alone, three neighbours at a time, or K eigenimages that stand "
-        "for all bands of a spectral image, the rest of which is interpolated.",
+        "for all bands of a spectral image (three passes each), the rest of which is interpolated.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Sampling = Annotated[
+    Literal["auto", "area", "point"],
+    typer.Option(
+        help="What the planes of a volume stand for. point: they are optical sections, and plane k becomes row "
+        "k x scale exactly; area: each is the mean over its thickness; auto: as the model takes them, area for "
+        "interpolations. Pixels within a plane are areas to interpolations.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Tell the model something, as often as needed: steps=20, paper_exact=true. Its documentation has the "
+        "names; values are JSON, bare words are texts.",
+        rich_help_panel=_MODEL,
+    ),
+]
+MissingPlanes = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|none|N[,N...]",
+        help="Planes that were not measured, counted from 0, which a model that can is to make up: 5,17; auto takes "
+        "those that the image's attributes name, and those of nothing but NaN.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -105,15 +145,16 @@ Halo = Annotated[
     typer.Option(
         metavar="N[,N...]",
         help="Pixels of context around a cell.",
-        show_default="as far as the model sees",
+        show_default="as far as the model sees, or recommends",
         rich_help_panel=_TILES,
     ),
 ]
 Blend = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="N[,N...]",
         help="Fade neighbouring tiles into each other over twice so many pixels. 0 is exact where the halo suffices.",
+        show_default="as the model recommends, else 0",
         rich_help_panel=_TILES,
     ),
 ]
@@ -219,12 +260,14 @@ def engine_options(
     scale: str | None,
     cell: str | None,
     halo: str | None,
-    blend: str,
+    blend: str | None,
     block: str | None,
     shard: str | None,
     memory: str | None,
     normalise: str = "auto",
     strategy: str = "auto",
+    settings: Sequence[str] | None = None,
+    missing_planes: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
     data_range: float | None = None,
@@ -251,6 +294,8 @@ def engine_options(
         "memory": parse_bytes(memory, "--memory"),
         "normalise": parse_normalise(normalise),
         "strategy": parse_strategy(strategy),
+        "model_options": parse_settings(settings or ()),
+        "missing_planes": parse_planes(missing_planes),
         "mode": "resume" if resume else "overwrite" if overwrite else "create",
     }
     from scalesr.engine import Options  # noqa: PLC0415 torch takes seconds, and a mistyped option needs none of it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from scalesr.cli import options as given  # noqa: TC001 typer reads annotations 
 from scalesr.cli.failing import reporting, tell_error
 from scalesr.cli.options import engine_options, told
 from scalesr.cli.output import print_heading, print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_shape
+from scalesr.cli.values import OptionError, parse_shape, positive
 from scalesr.errors import PlanError
 
 if TYPE_CHECKING:
@@ -58,13 +59,16 @@ def plan(
     model: given.Model = "default",
     scale: given.Scale = None,
     model_axes: given.ModelAxes = None,
+    sampling: given.Sampling = "auto",
+    settings: given.Set = None,
     strategy: given.Strategy = "auto",
     trust: given.Trust = "safe",
     out_dtype: given.OutDtype = None,
     flux: given.Flux = "auto",
+    missing_planes: given.MissingPlanes = "auto",
     cell: given.Cell = None,
     halo: given.Halo = None,
-    blend: given.Blend = "0",
+    blend: given.Blend = None,
     block: given.Block = None,
     shard: given.Shard = None,
     batch: given.Batch = None,
@@ -75,6 +79,16 @@ def plan(
     scheduler: given.Scheduler = "threads",
     workers: given.Workers = None,
     memory: given.Memory = None,
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="How fast the network runs, in 10^12 operations a second, to say how many hours a model takes that "
+            "counts its work.",
+            show_default="as --calibrate measures it, else 100, for a GPU",
+            rich_help_panel="Speed and memory",
+        ),
+    ] = None,
     json: given.Json = False,
     traceback: given.Traceback = False,
 ) -> None:
@@ -92,6 +106,9 @@ def plan(
                 model=model,
                 axes=model_axes,
                 strategy=strategy,
+                sampling=sampling,
+                settings=settings,
+                missing_planes=missing_planes,
                 trust=trust,
                 out_dtype=out_dtype,
                 flux=flux,
@@ -108,11 +125,12 @@ def plan(
             from scalesr.engine import prepare  # noqa: PLC0415 torch takes seconds
 
             prepared = prepare(subject, options)
+            given_rate = positive(tflops, "--tflops")
         refusal = refused(prepared, options)
         if json:
-            print_json(document(prepared, refusal))
+            print_json(document(prepared, refusal, tflops=given_rate))
         else:
-            show(prepared)
+            show(prepared, tflops=given_rate)
             if refusal is not None:
                 tell_error(refusal, style="text")
         # What is free here and now is no limit for a run elsewhere or later; what was asked for is.
@@ -157,7 +175,7 @@ def refused(prepared: Prepared, options: Options) -> PlanError | None:
     return None
 
 
-def show(prepared: Prepared) -> None:
+def show(prepared: Prepared, *, tflops: float | None = None) -> None:
     """Write a plan for people."""
     from scalesr.tiling import describe  # noqa: PLC0415
 
@@ -168,11 +186,41 @@ def show(prepared: Prepared) -> None:
         [
             ("model", f"{spec.name}: mixes {spec.axes}, sees {field} px around a pixel"),
             ("device", prepared.device),
+            *_isotropic(prepared),
             *describe(prepared.plan),
+            *_hours(prepared, tflops),
         ]
     )
     print_heading("What memory it needs")
     print_lines(memory_lines(prepared.demand))
+
+
+def _isotropic(prepared: Prepared) -> Lines:
+    """Return what the scale was taken from, if it was."""
+    found = prepared.anisotropy
+    if found is None:
+        return []
+    off = "exactly" if abs(found.deviation) < 1e-9 else f"{found.deviation:+.2%} of it"
+    return [("isotropic", f"planes lie {found.exact:.4g} pixels apart; taken as {found.ratio}, {off}")]
+
+
+def _hours(prepared: Prepared, tflops: float | None) -> Lines:
+    """Return how long the network takes, where it counts what it does."""
+    found = prepared.plan
+    if not found.passes:
+        return []
+    from scalesr.engine.cost import rate_of  # noqa: PLC0415 torch takes seconds
+
+    rate = rate_of(prepared.rate, tflops=tflops)
+    said = {"given": "as given", "measured": "as measured here", "assumed": "assumed of a GPU; give yours by --tflops"}
+    hours = found.flops / rate.flops / 3600
+    each = hours * 1e9 / prod(found.lattice.out_shape)
+    speed = f"{rate.flops / 1e12:.3g} TFLOP/s, {said[rate.origin]}"
+    return [("time", f"{_in_hours(hours)} at {speed}; for a gigavoxel {_in_hours(each)}")]
+
+
+def _in_hours(hours: float) -> str:
+    return f"{hours:,.3g} hours" if hours >= 0.1 else f"{hours * 3600:.3g} seconds"
 
 
 def memory_lines(demand: Demand) -> Lines:
@@ -193,7 +241,7 @@ def memory_lines(demand: Demand) -> Lines:
     return lines
 
 
-def document(prepared: Prepared, refusal: PlanError | None) -> dict[str, Any]:
+def document(prepared: Prepared, refusal: PlanError | None, *, tflops: float | None = None) -> dict[str, Any]:
     """Return a plan as what JSON can hold."""
     from dataclasses import asdict  # noqa: PLC0415
 
@@ -221,6 +269,20 @@ def document(prepared: Prepared, refusal: PlanError | None) -> dict[str, Any]:
         "fits": refusal is None,
         "plan": found.to_json(),
     }
+    if prepared.anisotropy is not None:
+        apart = prepared.anisotropy
+        values["isotropic"] = {"exact": apart.exact, "ratio": str(apart.ratio), "deviation": apart.deviation}
+    if found.passes:
+        from scalesr.engine.cost import rate_of  # noqa: PLC0415 as above
+
+        rate = rate_of(prepared.rate, tflops=tflops)
+        values["work"] = {
+            "passes": found.passes,
+            "flops": found.flops,
+            "flops_per_gigavoxel": found.flops * 1e9 / prod(found.lattice.out_shape),
+            "rate": asdict(rate),
+            "seconds": found.flops / rate.flops,
+        }
     if refusal is not None:
         values |= {"error": refusal.problem, "remedy": refusal.remedy}
     return values

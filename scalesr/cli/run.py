@@ -27,9 +27,9 @@ Enlarge an image with the default network, then go on after an interruption:
   [cyan]scalesr run cells.ome.zarr cells-x4.ome.zarr[/cyan]
   [cyan]scalesr run cells.ome.zarr cells-x4.ome.zarr --resume[/cyan]
 
-Interpolate a volume to isotropic voxels:
+Interpolate a volume to isotropic voxels, its planes being optical sections:
 
-  [cyan]scalesr run stack.ome.zarr even.ome.zarr --model cubic --model-axes zyx --scale 4,1,1[/cyan]
+  [cyan]scalesr run stack.ome.zarr even.ome.zarr --model cubic --scale isotropic --sampling point[/cyan]
 
 Say how good it is while it is made, against a finer image of the same place:
 
@@ -79,6 +79,8 @@ def run(
     model: given.Model = "default",
     scale: given.Scale = None,
     model_axes: given.ModelAxes = None,
+    sampling: given.Sampling = "auto",
+    settings: given.Set = None,
     strategy: given.Strategy = "auto",
     trust: given.Trust = "safe",
     normalise: Annotated[
@@ -93,6 +95,16 @@ def run(
     out_dtype: given.OutDtype = None,
     flux: given.Flux = "auto",
     mask: given.Mask = "auto",
+    missing_planes: given.MissingPlanes = "auto",
+    deviation: Annotated[
+        str,
+        typer.Option(
+            metavar="beside|none|PLACE",
+            help="Where the standard deviations go that some models return: beside, the image `deviation` inside OUT; "
+            "none, nowhere; or an image of their own.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = "beside",
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -120,7 +132,7 @@ def run(
     ] = None,
     cell: given.Cell = None,
     halo: given.Halo = None,
-    blend: given.Blend = "0",
+    blend: given.Blend = None,
     block: given.Block = None,
     shard: given.Shard = None,
     batch: given.Batch = None,
@@ -159,10 +171,14 @@ def run(
                 model=model,
                 axes=model_axes,
                 strategy=strategy,
+                sampling=sampling,
+                settings=settings,
+                missing_planes=missing_planes,
                 trust=trust,
                 out_dtype=out_dtype,
                 flux=flux,
                 mask=mask,
+                deviation=deviation,
                 level=level,
                 batch=batch,
                 calibrate=calibrate,
@@ -233,6 +249,8 @@ def _filled(result: Result) -> str:
 
 def result_lines(result: Result) -> Lines:
     """Return what a run did, for people."""
+    from scalesr.tiling import human_flops  # noqa: PLC0415 as the engine, only where something ran
+
     plan = result.plan
     shape = ", ".join(
         f"{axis.name} {size:,}" for axis, size in zip(plan.lattice.axes, plan.lattice.out_shape, strict=True)
@@ -249,6 +267,14 @@ def result_lines(result: Result) -> Lines:
         lines.append(("replaced", f"{result.not_finite:,} voxels of the input were NaN or infinite"))
     if result.masked:
         lines.append(("masked", f"{result.masked:,} voxels of the input were not measured"))
+    if plan.missing_planes:
+        lines.append(("made up", _missing_words(result)))
+    if result.deviation is not None:
+        lines.append(("deviation", f"{result.deviation.url}: a standard deviation for each voxel"))
+    if plan.passes:
+        done = result.blocks / plan.blocks
+        rate = f", {human_flops(plan.flops * done / result.seconds)}/s" if result.seconds > 0 else ""
+        lines.append(("work", f"{plan.passes:,} passes of the network, {human_flops(plan.flops)}{rate}"))
     if plan.flux == "conserved":
         lines.append(("flux", _flux_words(result.corrected)))
     if result.explained is not None and plan.components is not None:
@@ -270,6 +296,15 @@ def result_lines(result: Result) -> Lines:
             )
         )
     return lines
+
+
+def _missing_words(result: Result) -> str:
+    """Return which planes were missing, and where they would lie in the output."""
+    planes, rows = (
+        ", ".join(map(str, places[:_SHOWN])) + (", ..." if len(places) > _SHOWN else "")
+        for places in (result.plan.missing_planes, result.made_up)
+    )
+    return f"planes {planes} were not measured; they would be found in rows {rows}"
 
 
 def _flux_words(done: Corrected) -> str:
@@ -295,10 +330,15 @@ def result_document(result: Result, *, source: str) -> dict[str, Any]:
         "blocks": plan.blocks,
         "blocks_computed": result.blocks,
         "tiles": plan.tiles,
+        "passes": plan.passes,
+        "flops": plan.flops,
         "normalisation": result.normalisation.to_json(),
         "clipped": result.clipped,
         "not_finite": result.not_finite,
         "masked": result.masked,
+        "missing_planes": plan.missing_planes,
+        "made_up_rows": result.made_up,
+        "deviation": None if result.deviation is None else result.deviation.url,
         "explained": result.explained,
         "spectra": None if result.spectra is None else asdict(result.spectra),
         "flux": {"conserved": plan.flux == "conserved", **asdict(result.corrected)},

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.cli import options as given
+from scalesr.cli import training_options as usual
 from scalesr.cli.failing import reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, screen
-from scalesr.cli.trained import document, show
+from scalesr.cli.training import (
+    Titles,
+    bar,
+    document_taught,
+    help_of,
+    one_length,
+    open_sources,
+    settle_device,
+    show_taught,
+)
 from scalesr.cli.values import OptionError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from scalesr.hyres.outcome import Progress as Where
     from scalesr.hyres.settings import TrainingSettings
-    from scalesr.hyres.sources import Source
     from scalesr.models.rrdb import RRDBNet
 
 EXAMPLES = """
@@ -46,11 +50,16 @@ Fit a network to your own cube, which needs no finer one: it is trained to undo 
   6 settings         7 the folder of another training     8 storage     130 Ctrl-C
 """
 _PHYSICS = "The instrument"
-_LENGTH = "How long"
-_NETWORK = "Network and losses"
-_SPEED = "Speed and memory"
 MINUTES = 60.0
 """Default length."""
+TITLES = Titles(
+    scores={
+        "psnr": ("PSNR", "{:.2f} dB"),
+        "ssim": ("SSIM", "{:.4f}"),
+        "frc": ("FRC", "above 1/7 up to {:.3f} cycles per pixel"),
+    },
+    reference="cubic",
+)
 
 training = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
@@ -61,19 +70,11 @@ def train() -> None:
 
 
 def hyres(
-    images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE...", help="OME-Zarr images to train on, of any size.", show_default=False),
-    ],
+    images: usual.Images,
     *,
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where weights, checkpoint and curves go.")],
-    validation: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="IMAGE", help="An image to validate on; may be repeated.", show_default="a strip of each image"
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a training that stopped.")] = False,
+    out: usual.Out,
+    validation: usual.Validation = None,
+    resume: usual.Resume = False,
     own: Annotated[
         bool,
         typer.Option(
@@ -122,75 +123,60 @@ def hyres(
     minutes: Annotated[
         float | None,
         typer.Option(
-            metavar="MINUTES", help="How long to train.", show_default="60, or 5 with --own", rich_help_panel=_LENGTH
+            metavar="MINUTES",
+            help="How long to train.",
+            show_default="60, or 5 with --own",
+            rich_help_panel=usual.LENGTH,
         ),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="How many steps, instead of minutes; the same bits again.", rich_help_panel=_LENGTH
-        ),
-    ] = None,
+    steps: usual.Steps = None,
     features: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Channels inside the network.", show_default="32", rich_help_panel=_NETWORK),
+        typer.Option(
+            metavar="N", help="Channels inside the network.", show_default="32", rich_help_panel=usual.NETWORK
+        ),
     ] = None,
     blocks: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Blocks of the network.", show_default="1", rich_help_panel=_NETWORK),
+        typer.Option(metavar="N", help="Blocks of the network.", show_default="1", rich_help_panel=usual.NETWORK),
     ] = None,
     patch: Annotated[
-        int, typer.Option(metavar="N", help="Edge of a patch in input pixels.", rich_help_panel=_NETWORK)
+        int, typer.Option(metavar="N", help="Edge of a patch in input pixels.", rich_help_panel=usual.NETWORK)
     ] = 24,
-    batch_patches: Annotated[
-        int, typer.Option("--patches", metavar="N", help="Patches of a step.", rich_help_panel=_NETWORK)
-    ] = 8,
+    batch_patches: usual.Patches = 8,
     rate: Annotated[
         float | None,
         typer.Option(
             metavar="RATE",
             help="Highest rate of learning.",
             show_default="0.0005, or 0.0001 with --own",
-            rich_help_panel=_NETWORK,
+            rich_help_panel=usual.NETWORK,
         ),
     ] = None,
     frc: Annotated[
         float,
-        typer.Option(metavar="W", help="Weight of the Fourier ring correlation loss.", rich_help_panel=_NETWORK),
+        typer.Option(metavar="W", help="Weight of the Fourier ring correlation loss.", rich_help_panel=usual.NETWORK),
     ] = 0.1,
     adversarial: Annotated[
         float,
         typer.Option(
             metavar="W",
             help="Weight of the adversarial loss, such as 0.01: sharper to the eye, farther from the truth.",
-            rich_help_panel=_NETWORK,
+            rich_help_panel=usual.NETWORK,
         ),
     ] = 0.0,
     perceptual: Annotated[
-        float, typer.Option(metavar="W", help="Weight of the perceptual loss.", rich_help_panel=_NETWORK)
+        float, typer.Option(metavar="W", help="Weight of the perceptual loss.", rich_help_panel=usual.NETWORK)
     ] = 0.0,
     perceptual_weights: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Weights of VGG19 for the perceptual loss.", rich_help_panel=_NETWORK),
+        typer.Option(metavar="FILE", help="Weights of VGG19 for the perceptual loss.", rich_help_panel=usual.NETWORK),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Seed of all that is left to chance.", rich_help_panel=_NETWORK)
-    ] = 0,
+    seed: usual.Seed = 0,
     trust: given.Trust = "safe",
-    precision: Annotated[
-        Literal["fp32", "bf16"],
-        typer.Option(
-            help="Number format; bf16 is twice as fast on GPUs and on CPUs with AMX, and slow on others.",
-            rich_help_panel=_SPEED,
-        ),
-    ] = "fp32",
+    precision: usual.Precision = "fp32",
     device: given.Device = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Threads on the CPU.", show_default="one for each core", rich_help_panel=_SPEED
-        ),
-    ] = None,
+    threads: usual.Threads = None,
     json: given.Json = False,
     traceback: given.Traceback = False,
 ) -> None:
@@ -200,8 +186,7 @@ def hyres(
     is held out is kept.
     """
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
-        if steps is not None and minutes is not None:
-            raise OptionError("--steps and --minutes both say how long.", remedy="Give one of them.")
+        one_length(steps=steps, minutes=minutes)
         if own and start is None:
             raise OptionError(
                 "--own fits a network that is there.", remedy="Name it with --from, such as --from default."
@@ -232,18 +217,13 @@ def hyres(
         }
         with screen("err").status("starting"):
             # Late: torch takes seconds, and help texts and mistyped options need none of it.
-            import torch  # noqa: PLC0415
+            from scalesr.hyres import train as run_training  # noqa: PLC0415
 
-            from scalesr.hyres.trainer import train as run_training  # noqa: PLC0415
-
-            if threads is not None:
-                torch.set_num_threads(threads)
-            settings["device"] = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+            settings["device"] = settle_device(device, threads)
             network = None if start is None else _network(start, trust=trust)
             decided = _settings(settings, network, own=own)
-            sources, judges = _sources(images), _sources(validation or [])
-        with _bar(screen("err"), shown=not quiet and not json) as bar:
-            task = bar.add_task("training", total=1.0, scores="")
+            sources, judges = open_sources(images), open_sources(validation or [])
+        with bar(TITLES, shown=not quiet and not json) as watch:
             found = run_training(
                 decided,
                 sources,
@@ -251,21 +231,15 @@ def hyres(
                 validation=judges or None,
                 start=network,
                 mode="resume" if resume else "create",
-                watch=lambda where: bar.update(task, completed=where.share, scores=_scores(where)),
+                watch=watch,
             )
         if json:
-            print_json(document(found))
+            print_json(document_taught(found))
         elif not quiet:
-            show(found)
+            show_taught(found, TITLES)
 
 
-# Only the first paragraph of a docstring is wrapped to the terminal; the others must be one line each.
-training.command(
-    "hyres",
-    help="\n\n".join(" ".join(each.split()) for each in inspect.cleandoc(hyres.__doc__ or "").split("\n\n")),
-    epilog=EXAMPLES,
-    no_args_is_help=True,
-)(hyres)
+training.command("hyres", help=help_of(hyres), epilog=EXAMPLES, no_args_is_help=True)(hyres)
 
 
 def _network(name: str, *, trust: Literal["safe", "pickle"]) -> RRDBNet:
@@ -296,28 +270,3 @@ def _settings(asked: dict[str, Any], network: RRDBNet | None, *, own: bool) -> T
         return own_settings(network, **asked)
     length = {} if "steps" in asked else {"minutes": MINUTES}
     return TrainingSettings(**{**length, **asked, **({} if network is None else sizes_of(network))})
-
-
-def _sources(urls: list[str]) -> list[Source]:
-    from scalesr.hyres.sources import ImageSource  # noqa: PLC0415
-    from scalesr.images import open_image  # noqa: PLC0415 zarr takes most of a second
-
-    return [ImageSource(image=open_image(url)) for url in urls]
-
-
-def _scores(where: Where) -> str:
-    if where.scores is None:
-        return f"step {where.step:,}"
-    return f"step {where.step:,}; PSNR {where.scores.psnr:.2f} dB, cubic {where.cubic.psnr:.2f}"
-
-
-def _bar(console: Console, *, shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[scores]}", style="cyan"),
-        console=console,
-        disable=not (shown and console.is_terminal),
-    )

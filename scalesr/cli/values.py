@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from difflib import get_close_matches
 from fractions import Fraction
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scalesr.errors import InputError, ScalesrError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scalesr.engine.options import Normalise
 
@@ -61,9 +62,9 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def parse_scale(text: str | None) -> str | tuple[str, ...] | None:
-    """Return one factor, or one for each axis: ``4``, ``1.5``, ``48/13,1,1``."""
-    if text is None:
-        return None
+    """Return one factor, or one for each axis: ``4``, ``1.5``, ``48/13,1,1``; or ``isotropic``, as it is."""
+    if text is None or text.strip() == "isotropic":
+        return text and text.strip()
     parts = tuple(part.strip() for part in text.split(","))
     for part in parts:
         try:
@@ -73,7 +74,7 @@ def parse_scale(text: str | None) -> str | tuple[str, ...] | None:
         if not positive:
             raise OptionError(
                 f"--scale {text!r} is not a scale.",
-                remedy="Give a positive number or fraction, or one for each axis: 4, 1.5 or 48/13,1,1.",
+                remedy="Give a positive number or fraction, or one for each axis: 4, 1.5 or 48/13,1,1; or isotropic.",
             )
     return parts[0] if len(parts) == 1 else parts
 
@@ -104,6 +105,44 @@ def parse_strategy(text: str) -> str:
             f"--strategy {text!r} is not a strategy.", remedy="Give auto, single, triples, or eigen:32 (any number)."
         )
     return text
+
+
+def parse_settings(texts: Sequence[str]) -> tuple[tuple[str, str | float | int | bool], ...]:
+    """Return what a model is told, sorted: ``steps=20``, ``paper_exact=true``, ``sampler=ddim``; the last of a name."""
+    found: dict[str, str | float | int | bool] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name.isidentifier() or not value:
+            raise OptionError(
+                f"--set {text!r} sets nothing.", remedy="Give a name and a value, such as --set steps=20."
+            )
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        if not isinstance(read, str | float | int | bool):
+            raise OptionError(
+                f"--set {text!r} gives no single value.",
+                remedy="Give a number, true, false or a word, such as steps=20.",
+            )
+        found[name] = read
+    return tuple(sorted(found.items()))
+
+
+def parse_planes(text: str) -> tuple[int, ...] | Literal["auto", "none"]:
+    """Return planes, each once and in order: ``5,17``; or ``auto`` or ``none``."""
+    match text.strip():
+        case "auto" | "none" as word:
+            return word
+        case _:
+            pass
+    planes = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in planes):
+        raise OptionError(
+            f"--missing-planes {text!r} names no planes.",
+            remedy="Count planes from 0 and give those that were not measured, such as 5,17; or auto or none.",
+        )
+    return tuple(sorted({int(part) for part in planes}))
 
 
 def parse_pixel_size(text: str | None) -> float | Mapping[str, float] | None:

@@ -129,7 +129,7 @@ def _trials(model: Model, halo: tuple[int, ...], device: str, threads: int, slot
         if min(cell) < 1 or min(tile) < spec.minimum:
             continue
         for batch in BATCHES[kind]:
-            seconds = _time(model, (batch, spec.channels, *tile), device, threads, slots)
+            seconds = time_call(model, (batch, spec.channels, *tile), device, threads, slots)
             if seconds is None:
                 break
             trials.append(Trial(cell=cell, batch=batch, rate=slots * batch * prod(cell) / seconds))
@@ -145,7 +145,7 @@ def _cell(edge: int, halo: int, unit: int) -> int:
     return round_up(cell, grain) if cell > 0 else 0
 
 
-def _time(model: Model, shape: tuple[int, ...], device: str, threads: int, slots: int) -> float | None:
+def time_call(model: Model, shape: tuple[int, ...], device: str, threads: int, slots: int) -> float | None:
     """Return the seconds of one call while `slots` calls run side by side; None where memory runs out."""
     tiles = torch.rand(shape, device=device)
     if tiles.ndim == 4:

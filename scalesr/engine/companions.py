@@ -84,7 +84,8 @@ def enlarge_mask(job: Job, region: tuple[slice, ...]) -> None:
     under, picks = [slice(0, 1)] * job.mask.ndim, [np.zeros(1, np.intp)] * job.mask.ndim
     for a, part in zip(space, region, strict=True):
         axis = job.plan.lattice.axes[a]
-        places = np.minimum(nearest(range(part.start, part.stop), axis.scale), axis.size - 1)
+        rows = range(part.start, part.stop)
+        places = np.minimum(nearest(rows, axis.scale, sampling=job.plan.sampling[a]), axis.size - 1)
         first = int(places[0])
         under[a], picks[a] = slice(first, int(places[-1]) + 1), places - first
     kept = job.mask.read(tuple(under))

@@ -1,8 +1,10 @@
 """The strategy ``eigen:K``: few eigenimages go through the network and stand for all bands of a spectral image.
 
 Before the run one pass over the image sums up how its bands go together; the basis that follows is kept in the ledger.
-A block's sums hold what the network adds to each eigenimage. When they become voxels each band is interpolated from its
-own pixels and given its share of them, so that what the eigenimages do not hold is upsampled and not lost.
+The network is given views of the eigenimages that look like bands, some three for each. A block's sums hold what it
+adds to each eigenimage. When they become voxels each band is interpolated from its own pixels and given its share of
+them, so that what the eigenimages do not hold is upsampled and not lost: by cubic interpolation, with a part of
+repeated pixels where the flux is conserved.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from scalesr.errors import LedgerError, PlanError
 from scalesr.models import Eigen, EigenBasis, SpectralSums, cubic, cubic_reach, mix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from fractions import Fraction
 
     from numpy.typing import NDArray
 
@@ -47,6 +50,12 @@ ENOUGH_SPECTRA = 2**22
 """A coarser level with so many spectra says enough of how bands go together, at a fraction of the reading."""
 PIECE_VALUES = 2**21
 """Values of float64 that a piece of a block holds while it is interpolated and mixed."""
+
+REPEATED = 0.25
+"""Share of repeated pixels in what is enlarged of the rest where the flux is conserved; our own choice. Block means
+keep their noise then, and cubic interpolation swings around it: of 100 counts on a phantom shares of 0, 0.25, 0.5 and 1
+gave -0.19, -0.01, +0.13 and +0.23 dB against the network on each band. But of a real Raman map with one eigenimage,
+whose rest is signal too, the spectral angle grew from 0.777 degrees to 0.784, 0.801 and 0.857 (cubic alone: 0.785)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +106,18 @@ def spec_of(model: Model, *, bands: int, count: int, group: int) -> ModelSpec:
     ModelError
         The model takes more than one channel.
     PlanError
-        There are fewer bands than eigenimages, or the model shrinks the image.
+        There are fewer bands than eigenimages, or the model shrinks the image or does more than to enlarge it.
     """
     if min(model.spec.scale) < 1:
         raise PlanError(f"The model {model.spec.name!r} shrinks the image.", remedy="Use --strategy single.")
-    try:
-        # Any basis will do; nothing is computed with it.
-        blank = EigenBasis(
-            vectors=np.eye(bands, count), offset=np.zeros(count), gain=np.ones(count), explained=np.zeros(bands)
+    if (model.spec.verbatim, model.spec.deviation, model.spec.holes) != ("none", "none", "filled"):
+        raise PlanError(
+            f"The model {model.spec.name!r} does more than eigenimages can: it keeps planes, makes up missing ones, or "
+            "returns standard deviations.",
+            remedy="Use --strategy single.",
         )
+    try:
+        blank = EigenBasis.blank(bands=bands, k=count)
     except ValueError as error:
         raise PlanError(
             f"Eigenimages cannot be made: {error}.",
@@ -203,12 +215,12 @@ def _basis(files: Files, sha256: str) -> EigenBasis:
 
 
 def eigen_model(job: Job, model: Model, *, group: int) -> Eigen:
-    """Return the model on a job's eigenimages, so many of which go through it at a time; made once in each process."""
+    """Return the model on a job's eigenimages, with so many views at a time; made once in each process."""
     assert job.eigen is not None
-    key = (job.model, job.eigen.sha256, job.device, job.plan.precision, group)
+    key = (job.model, job.eigen.sha256, job.device, job.plan.precision, job.plan.flux, group)
     found = _models.get(key)
     if found is None:
-        made = Eigen(model, basis_of(job), group=group)
+        made = Eigen(model, basis_of(job), group=group, repeated=_repeated_share(job))
         _models.clear()
         found = _models[key] = made.to(device=job.device, precision=cast("Precision", job.plan.precision))
     return found
@@ -219,9 +231,12 @@ _models: dict[tuple[Any, ...], Eigen] = {}
 
 def low_context(job: Job, region: tuple[slice, ...]) -> list[tuple[int, int]]:
     """Return what must be read of the input to interpolate a region of it."""
-    axes = job.plan.lattice.axes
-    reach = [cubic_reach(axis.scale) if a in job.spatial_axes else 0 for a, axis in enumerate(axes)]
+    reach = [cubic_reach(axis.scale) if a in job.spatial_axes else 0 for a, axis in enumerate(job.plan.lattice.axes)]
     return [(part.start - near, part.stop + near) for part, near in zip(region, reach, strict=True)]
+
+
+def _repeated_share(job: Job) -> float:
+    return REPEATED if job.plan.flux == "conserved" else 0.0
 
 
 def mixed_pieces(
@@ -271,6 +286,9 @@ def mixed_pieces(
             piece -= offset
             piece /= gain
             values = cubic(piece, scale=scale, context=reach)
+            if share := _repeated_share(job):
+                values *= 1 - share
+                values += share * _repeated(piece, scale, reach)
             first = int(start * scale[0])
             part = slice(first, first + values.shape[1])
             values += mix(sums[plane][:, part] * 2.0**-job.plan.fraction_bits, basis, bands=bands)
@@ -280,3 +298,10 @@ def mixed_pieces(
             cut += [slice(i, i + 1) for i in rest]
             shaped = values.reshape(*values.shape, *[1] * len(rest)).transpose(back)
             yield tuple(cut[k] for k in back), shaped
+
+
+def _repeated(low: NDArray[np.float64], scale: Sequence[Fraction], context: Sequence[int]) -> NDArray[np.float64]:
+    """Return each pixel but the context as often as it is enlarged; scales are whole where the flux is conserved."""
+    for axis, (factor, near) in enumerate(zip(scale, context, strict=True), start=1):
+        low = np.repeat(low.take(range(near, low.shape[axis] - near), axis=axis), int(factor), axis=axis)
+    return low

@@ -40,6 +40,8 @@ class BlockReport:
     """Output voxels below zero that were set to zero to conserve the flux."""
     flat: int = 0
     """Input pixels whose voxels were all given the pixel's own value to conserve the flux."""
+    deviations: tuple[str, ...] = ()
+    """CRC-32C of the block's standard deviations on each level that it wrote, where they are kept."""
     gathered: list[dict[str, Any]] = field(default_factory=list)
     """What was measured of the block: for each plane its place and a state for each statistic."""
 

@@ -45,9 +45,10 @@ def normalisation_of(
     how: Normalise,
     out_dtype: str,
     mask: Mask | None,
+    gaps: tuple[int, ...],
     tell: Callback,
 ) -> Normalisation:
-    """Return the normalisation of an image for a model, of what a mask says was measured.
+    """Return the normalisation of an image for a model, of what was measured: within a mask, without missing planes.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def normalisation_of(
         return Normalisation(offset=(0.0,), gain=(1.0,), axis=None, origin=f"range of {dtype}, 0 to 1")
     if isinstance(how, tuple):
         return _of_range(*how, "as given")
-    return _percentiles(image, found, level=level, mask=mask, tell=tell)
+    return _percentiles(image, found, level=level, mask=mask, gaps=gaps, tell=tell)
 
 
 def _of_range(low: float, high: float, origin: str) -> Normalisation:
@@ -76,11 +77,13 @@ def _of_range(low: float, high: float, origin: str) -> Normalisation:
     return Normalisation(offset=(low,), gain=(gain if gain else 1.0,), axis=None, origin=origin)
 
 
-def _percentiles(image: Image, found: Mixing, *, level: int, mask: Mask | None, tell: Callback) -> Normalisation:
+def _percentiles(
+    image: Image, found: Mixing, *, level: int, mask: Mask | None, gaps: tuple[int, ...], tell: Callback
+) -> Normalisation:
     channel = found.channel
     channels = 1 if channel is None else image.shape[channel]
-    # Coarser levels have no mask.
-    coarser = image.levels[level + 1 :] if mask is None else ()
+    # Coarser levels have no mask, and missing planes are mixed with others there.
+    coarser = image.levels[level + 1 :] if mask is None and not gaps else ()
     level += sum(prod(some.shape) // channels >= ENOUGH_VOXELS for some in coarser)
     shape = image.levels[level].shape
     unit = image.levels[level].shards or image.levels[level].chunks
@@ -97,6 +100,8 @@ def _percentiles(image: Image, found: Mixing, *, level: int, mask: Mask | None, 
             pixels = image.read(own, level=level)
             place = tuple((0, 1) if a == channel else (s.start, s.stop) for a, s in enumerate(region))
             kept = None if mask is None else _kept(mask, place)
+            if gaps:
+                kept = _measured(place, found.spatial[0], gaps) & (True if kept is None else kept)
             for number, figures in enumerate(gathered):
                 band = pixels if channel is None else np.take(pixels, [number], axis=channel)
                 figures.update(band if kept is None else band[np.broadcast_to(kept, band.shape)])
@@ -105,7 +110,8 @@ def _percentiles(image: Image, found: Mixing, *, level: int, mask: Mask | None, 
             low, high = figures.finalize().span(LOW, HIGH)
             offsets.append(low)
             gains.append(high - low)
-    origin = f"percentiles {LOW} and {HIGH} of level {level}{', within the mask' if mask is not None else ''}"
+    within = (", within the mask" if mask is not None else "") + (", without missing planes" if gaps else "")
+    origin = f"percentiles {LOW} and {HIGH} of level {level}{within}"
     return Normalisation(offset=tuple(offsets), gain=tuple(gains), axis=channel, origin=origin)
 
 
@@ -113,6 +119,12 @@ def _percentiles(image: Image, found: Mixing, *, level: int, mask: Mask | None, 
 def _kept(mask: Mask, place: tuple[tuple[int, int], ...]) -> NDArray[np.bool_]:
     """Read a part of the mask, once for all channels where the image is one part."""
     return mask.read(tuple(slice(*bounds) for bounds in place))
+
+
+def _measured(place: tuple[tuple[int, int], ...], planes: int, gaps: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which planes of a region were measured; all other axes are of size 1."""
+    there: NDArray[np.bool_] = ~np.isin(np.arange(*place[planes]), gaps)
+    return there.reshape([-1 if a == planes else 1 for a in range(len(place))])
 
 
 def _steps(shape: tuple[int, ...], unit: tuple[int, ...], channel: int | None, *, most: int) -> list[tuple[slice, ...]]:

@@ -16,6 +16,7 @@ import torch
 from scalesr.engine.allocator import keep_freed_memory
 from scalesr.engine.eigenimages import eigen_model
 from scalesr.engine.reading import either
+from scalesr.engine.tailoring import margins_of, tailored
 from scalesr.errors import InterruptedRunError, ModelError, PlanError
 from scalesr.models import load
 from scalesr.tiling import UNIT, reflect
@@ -42,7 +43,8 @@ class Sums:
     """What a block's tiles add up to: its own part and its strips."""
 
     values: NDArray[Any]
-    """Integers of 2^-fraction_bits on the normalised scale, in the image's axis order."""
+    """Integers of 2^-fraction_bits on the normalised scale: an axis of the kinds, values and then their standard
+    deviations where these are kept, and the image's axes in its order."""
     missing: NDArray[np.bool_] | None
     """Where, in the block's own input pixels, a value was missing."""
     outside: NDArray[np.bool_] | None
@@ -85,7 +87,13 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
         keep_freed_memory()
         # Newly started threads have a setting of their own.
         torch.set_num_threads(job.plan.threads)
-    model = load(job.model, device=job.device, precision=cast("Precision", job.plan.precision))
+    model = tailored(
+        load(job.model, device=job.device, precision=cast("Precision", job.plan.precision)),
+        job.model,
+        device=job.device,
+        precision=job.plan.precision,
+        margins=margins_of([job.plan.lattice.axes[a] for a in job.spatial_axes]),
+    )
     key = (job.model.sha256, job.device)
     while True:
         batch = min(job.plan.batch, _reduced.get(key, job.plan.batch))
@@ -123,7 +131,7 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
 def _infer(job: Job, cells: tuple[range, ...], context: Context, model: Model, batch: int) -> NDArray[Any]:
     axes = job.plan.summed.axes
     shape = [axis.strip + len(some) * axis.out_cell for axis, some in zip(axes, cells, strict=True)]
-    sums = torch.zeros(shape, dtype=getattr(torch, job.plan.sum_dtype), device=job.device)
+    sums = torch.zeros((job.plan.kinds, *shape), dtype=getattr(torch, job.plan.sum_dtype), device=job.device)
     corner = tuple(axis.tile_start(some.start) for axis, some in zip(axes, cells, strict=True))
     slots = tuple(some.start * axis.out_cell for axis, some in zip(axes, cells, strict=True))
     stack = np.empty((batch, *_tile_shape(job)), np.float32)
@@ -140,9 +148,11 @@ def _infer(job: Job, cells: tuple[range, ...], context: Context, model: Model, b
         if tiles.ndim == 4:
             tiles = tiles.contiguous(memory_format=torch.channels_last)
         results = model(tiles, origins)
-        _check(job, results, batch)
+        _check(job, model, results, batch)
+        each = results.shape[1] // kinds_of(model)
         for place, cell in enumerate(some):
-            _add(job, cell, slots, results[place], sums)
+            for kind in range(job.plan.kinds):
+                _add(job, cell, slots, results[place, kind * each : (kind + 1) * each], sums[kind])
     return sums.cpu().numpy()
 
 
@@ -172,19 +182,30 @@ def _take(job: Job, cell: Index, corner: Index, pixels: NDArray[Any], out: NDArr
     slot = out.reshape(*(tile.shape[a] for a in order))
     np.subtract(tile.transpose(order), offset.transpose(order), out=slot, casting="unsafe", dtype=np.float32)
     np.multiply(slot, (1 / gain).astype(np.float32).transpose(order), out=slot)
+    if job.plan.missing_planes:
+        planes = job.spatial_axes[0]
+        axis = axes[planes]
+        first = axis.tile_start(cell[planes])
+        gone = [p for p in range(axis.tile) if reflect(first + p, axis.size) in job.plan.missing_planes]
+        out[:, gone] = np.nan
 
 
-def _check(job: Job, results: torch.Tensor, batch: int) -> None:
+def kinds_of(model: Model) -> int:
+    """Return how many kinds of channels a model returns: values, and perhaps their standard deviations."""
+    return 2 if model.spec.deviation == "returned" else 1
+
+
+def _check(job: Job, model: Model, results: torch.Tensor, batch: int) -> None:
     axes = job.plan.summed.axes
     channels = 1
     if job.channel_axis is not None:
         axis = axes[job.channel_axis]
         channels = int(axis.tile * axis.scale)
-    shape = (batch, channels, *(int(axes[a].tile * axes[a].scale) for a in job.spatial_axes))
+    shape = (batch, channels * kinds_of(model), *(int(axes[a].tile * axes[a].scale) for a in job.spatial_axes))
     if tuple(results.shape) != shape:
         raise ModelError(
             f"The model {job.model.source} returned shape {tuple(results.shape)} where its spec promises {shape}.",
-            remedy="Correct the model's scale, channels or multiple.",
+            remedy="Correct the model's scale, channels, deviation or multiple.",
         )
 
 

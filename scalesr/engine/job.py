@@ -52,6 +52,8 @@ class Job:
     """What to do with NaN and infinity."""
     mask: Mask | None = None
     """Which pixels were measured; ``None`` where all were."""
+    deviation: ImageWriter | None = None
+    """The image of the standard deviations; ``None`` where none is kept."""
     eigen: Eigenimages | None = None
     """What stands for the bands in the network; ``None`` where they do so themselves."""
     ride: Ride | None = None
@@ -73,6 +75,11 @@ class Job:
     def writer(self) -> ImageWriter:
         """The output, whose arrays are opened once in each process."""
         return _writer(self.output)
+
+    @property
+    def deviation_writer(self) -> ImageWriter | None:
+        """The image of the standard deviations, whose arrays are opened once in each process."""
+        return None if self.deviation is None else _writer(self.deviation)
 
     @property
     def target(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ def lazy(
     options = Options(**{**(vars(options) if options else {}), **changes})
     if options.block is None:
         options = Options(**{**vars(options), "block": 1})
+    # There is no second array for them.
+    options = Options(**{**vars(options), "deviation": "none"})
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
     prepared = prepare(subject_of(image, level=options.level), options)
     if prepared.plan.components is not None:
@@ -67,7 +70,8 @@ def lazy(
         )
     job, _ = make_job(image, Location.parse("lazy.zarr"), prepared, options, normalisation=None, tell=lambda _: None)
     lattice = job.plan.lattice
-    name = f"scalesr-{job.plan.digest[:16]}-{job.model.sha256[:8]}-{image.fingerprint()[:8]}"
+    model = hashlib.sha256(repr((job.model.sha256, job.model.options)).encode()).hexdigest()
+    name = f"scalesr-{job.plan.digest[:16]}-{model[:8]}-{image.fingerprint()[:8]}"
     chunks = tuple(tuple(stop - start for start, stop in map(axis.owned, range(axis.blocks))) for axis in lattice.axes)
     graph: dict[Any, Any] = {
         (name, *index): (compute_block, job, lattice.number(index))
@@ -90,4 +94,4 @@ def compute_block(job: Job, block: int) -> NDArray[Any]:
         slice(axis.strip, axis.strip + owned.stop - owned.start)
         for axis, owned in zip(lattice.axes, lattice.owned(index), strict=True)
     ]
-    return to_voxels(job, index, sums.values[tuple(region)], sums).values
+    return to_voxels(job, index, sums.values[0][tuple(region)], sums).values

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scalesr.engine.deviation import deviation_name
 from scalesr.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def make_manifest(job: Job, *, normalise: Normalise, facts: Mapping[str, Any]) -
                 **({"eigenimages": job.eigen.sha256} if job.eigen is not None else {}),
                 "device class": device_class(job.device),
                 "torch": torch.__version__,
+                **({"deviation": deviation_name(job.output, job.deviation)} if job.deviation is not None else {}),
                 **({"measured": job.ride.to_json()} if job.ride is not None else {}),
             },
             default=str,

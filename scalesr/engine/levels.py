@@ -23,8 +23,10 @@ def make_shard(output: ImageWriter, level: int, region: tuple[slice, ...]) -> No
     output.write(level, region, coarse_region(output, level, region))
 
 
-def finish_levels(output: ImageWriter, executor: Executor, *, first: int, size: int, tell: Callback) -> None:
-    """Write the levels from `first` on, one after the other, with so many shards in flight.
+def finish_levels(
+    output: ImageWriter, executor: Executor, *, first: int, size: int, tell: Callback, name: str = "level"
+) -> None:
+    """Write the levels from `first` on, one after the other, with so many shards in flight, named after `name`.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def finish_levels(output: ImageWriter, executor: Executor, *, first: int, size: 
     tell(StageStarted(name=STAGE, total=sum(1 for level in levels[first:] for _ in shard_regions(level))))
     for number in range(first, len(levels)):
         tasks = (
-            partial(executor.submit, make_shard, output, number, region, name=f"level{number}-{count}")
+            partial(executor.submit, make_shard, output, number, region, name=f"{name}{number}-{count}")
             for count, region in enumerate(shard_regions(levels[number]))
         )
         for _ in results(executor, tasks, size=size):

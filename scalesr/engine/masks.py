@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scalesr.engine.job import Pairs
     from scalesr.images import Image
     from scalesr.images.image import Version
+    from scalesr.models import Sampling
 
 NAME = "mask"
 """What the array beside an image is called: not zero where there is a measurement."""
@@ -95,9 +96,16 @@ def _opened(url: str, options: Pairs, path: str, version: Version) -> zarr.Array
     return zarr.open_array(store, path=path, mode="r", zarr_format=3 if version == "0.5" else 2)
 
 
-def nearest(places: range, scale: Fraction) -> NDArray[np.intp]:
-    """Return which input pixel each output pixel lies in, along one axis."""
-    return np.arange(places.start, places.stop, dtype=np.intp) * scale.denominator // scale.numerator
+def nearest(places: range, scale: Fraction, *, sampling: Sampling = "area") -> NDArray[np.intp]:
+    """Return which input pixel each output pixel belongs to, along one axis.
+
+    Where pixels are areas it is the one that it lies in. Where they are points it is the last at or below it, counted
+    by `row_of`, so that no block must know its neighbours.
+    """
+    where = np.arange(places.start, places.stop, dtype=np.intp)
+    if sampling == "point":
+        return ((2 * where + 1) * scale.denominator - 1) // (2 * scale.numerator)
+    return where * scale.denominator // scale.numerator
 
 
 def find_mask(image: Image, *, level: int, how: str, tell: Callback) -> Mask | None:

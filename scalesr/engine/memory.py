@@ -83,10 +83,12 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
         round_up(min(axis.tile + (axis.block - 1) * axis.cell, axis.size) + chunk - 1, chunk)
         for axis, chunk in zip(lattice.axes, plan.in_chunk, strict=True)
     )
-    sums = prod(plan.summed.sums(plan.largest))
+    sums = prod(plan.summed.sums(plan.largest)) * plan.kinds
     voxels = prod(stop.stop - stop.start for stop in lattice.owned(plan.largest))
     tile = prod(lattice.tile_shape)
     out_tile = prod(int(axis.tile * axis.scale) for axis in plan.summed.axes)
+    # Whether they are kept or not.
+    out_tile *= 2 if spec.deviation == "returned" else 1
     batch = plan.batch
     if plan.components is not None:
         # One tile holds all bands, which are written some at a time, and zarr decodes few of their chunks at once.
@@ -102,6 +104,9 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
     held = max(pixels * plan.in_itemsize, sums * plan.sum_itemsize)
     # The voxels, their encoded shards twice while they are joined, and the wider sums of the first halving.
     writing = int(voxels * (plan.out_itemsize * 3 + 4))
+    if plan.deviation == "kept":
+        # In float32, after the voxels and while these are still there.
+        writing = max(writing, int(voxels * (plan.out_itemsize + 4 * 3 + 4)))
     on_device = (
         Term(name="weights", each=spec.weight_bytes * width // 4, count=1),
         Term(name="network at work", each=network, count=1),
@@ -116,7 +121,7 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
     ]
     if plan.components is not None:
         host.append(Term(name="bands and their pixels", each=_mixing(plan, voxels), count=threads))
-    if plan.flux == "conserved":
+    if plan.flux == "conserved" or plan.verbatim == "planes":
         under = int(voxels / prod(axis.scale for axis in lattice.axes))
         host.append(Term(name="input pixels read again", each=under * plan.in_itemsize, count=threads))
     if device == "cpu":

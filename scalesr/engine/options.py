@@ -37,9 +37,17 @@ class Options:
     model: str = "default"
     """A built-in name, a ``.safetensors`` file, or ``package.module:factory``."""
     scale: str | float | Fraction | tuple[str | float | Fraction, ...] | None = None
-    """Output pixels for each input pixel; needed only where the model leaves it open. Fractions as ``48/13``."""
+    """Output pixels for each input pixel; needed only where the model leaves it open. Fractions as ``48/13``.
+    ``isotropic``: so many planes that they lie as far apart as the pixels, by the image's pixel sizes; the default of
+    models whose scale is open along z alone."""
     axes: str | None = None
     """Axes that the model mixes (``yx`` or ``zyx``), where the model leaves it open."""
+    sampling: Literal["auto", "area", "point"] = "auto"
+    """What the planes of a volume stand for: the mean over their thickness (``area``), or the value in their middle, as
+    optical sections have it (``point``), plane k then being row k x scale of the output. ``auto``: the model's own;
+    ``area`` for interpolations."""
+    model_options: tuple[tuple[str, str | float | int | bool], ...] = ()
+    """What the model itself can be told, as (name, value) pairs; its documentation names them."""
     strategy: str = "auto"
     """How channels are shared out to a model with another number of channels: ``auto``, ``single``, ``triples``, or
     ``eigen:K``, by which K eigenimages go through the network and stand for all bands, the rest being interpolated."""
@@ -49,8 +57,9 @@ class Options:
     """Input pixels that one tile is responsible for."""
     halo: Sizes | None = None
     """Input pixels of context around a cell; the model's measured receptive field when not given."""
-    blend: Sizes = 0
-    """Half-width of the cross-fade between tiles, in input pixels; 0 crops, exact where the halo holds the field."""
+    blend: Sizes | None = None
+    """Half-width of the cross-fade between tiles, in input pixels; 0 crops, exact where the halo holds the field. What
+    the model recommends when not given, and 0 where it recommends nothing or one tile spans the image."""
     block: Sizes | None = None
     """Cells of a block along each mixed axis: the unit of scheduling and resuming."""
     shard: Sizes | None = None
@@ -71,10 +80,17 @@ class Options:
     flux: FluxOption = "auto"
     """``conserved``: the mean of the output over each input pixel is what was measured there, to the precision of the
     data type; zero stays zero. ``auto``: where the model recommends it and the scale is a whole number."""
+    deviation: str = "beside"
+    """Where the standard deviations go that some models return, as an image of the output's grid: ``beside``, the image
+    ``deviation`` inside the output; ``none``, nowhere; or a path or URL."""
     mask: str = "auto"
     """Which pixels were measured: ``auto`` looks for the array ``mask`` that importers put beside an image, ``none``
     takes all, anything else is the path or URL of an OME-Zarr image that is not zero there. The others are left out of
     the normalisation, filled for the network, and become NaN in a float output and zero in an integer one."""
+    missing_planes: tuple[int, ...] | Literal["auto", "none"] = "auto"
+    """Planes along z, counted from 0, that were not measured, for models that make them up: ``auto``, those that the
+    image's attributes name, as importers write them, and in images of floats those in which no value is finite;
+    ``none``, all were measured."""
     out_dtype: str | None = None
     """Data type of the output; the input's when not given."""
     level: int = 0

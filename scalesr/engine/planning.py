@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, log2, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from scalesr.engine.flux import choose_flux
+from scalesr.engine.planes import check_planes, missing_planes
+from scalesr.engine.verbatim import choose_verbatim
 from scalesr.errors import InputError, ModelError, PlanError
 from scalesr.images import halved_axes
 from scalesr.tiling import (
@@ -54,6 +56,8 @@ class Subject:
     """Size of a pixel in the unit of each axis."""
     name: str
     """What to call it in an error."""
+    missing_planes: tuple[int, ...] = ()
+    """Planes along z that are known not to have been measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,7 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, eigenimage
         They do not fit each other; the message names the axis or the option.
     """
     found = mixing(subject, spec)
+    check_planes(subject, spec)
     dtype = _out_dtype(options.out_dtype or subject.dtype)
     axes = _axes(subject, spec, options, found, eigenimages)
     mixed = tuple(a in found.spatial for a in range(len(axes)))
@@ -132,6 +137,7 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, eigenimage
                 halo=axis.halo,
                 ramp=axis.ramp,
                 block=k,
+                sampling=axis.sampling,
             )
             for axis, k in zip(axes, block, strict=True)
         )
@@ -161,11 +167,23 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, eigenimage
         threads=options.threads,
         fraction_bits=40 if dtype.kind == "f" or eigenimages is not None else 24,
         mixed=mixed,
+        deviation="kept" if spec.deviation == "returned" and options.deviation != "none" else "none",
         components=None if eigenimages is None or found.channel is None else (found.channel, eigenimages),
-        flux=choose_flux(
-            options.flux, spec, [axis.scale for axis in lattice.axes], names=[axis.name for axis in lattice.axes]
-        ),
+        flux=_flux(options, spec, lattice),
+        verbatim=choose_verbatim(spec, lattice),
+        missing_planes=missing_planes(subject, spec, options),
     )
+
+
+def _flux(options: Options, spec: ModelSpec, lattice: Lattice) -> Literal["free", "conserved"]:
+    points = [axis.name for axis in lattice.axes if axis.sampling == "point" and axis.scale != 1]
+    if points and options.flux == "conserved":
+        raise PlanError(
+            f"Along {points[0]!r} the pixels are points between which the output is filled: their flux is no mean.",
+            remedy="Use --flux free, or --sampling area with a model that knows it.",
+        )
+    scale, names = [axis.scale for axis in lattice.axes], [axis.name for axis in lattice.axes]
+    return choose_flux("free" if points else options.flux, spec, scale, names=names)
 
 
 def batch_of(options: Options) -> int:
@@ -199,22 +217,17 @@ def _axes(
         place = found.spatial.index(a)
         scale = spec.scale[place]
         unit = choose_unit(scale, spec.multiple)
-        field = UNBOUNDED_HALO[len(spec.axes)] if spec.receptive is None else spec.receptive[place]
-        ramp = _one(options.blend, place, spec, "blend")
-        # What is blended reaches beyond the cell by the ramp, and needs its context there too.
-        wanted = field + ramp if options.halo is None else _one(options.halo, place, spec, "halo")
-        halo = round_up(max(wanted, ramp), unit)
-        tile = spec.tile or TILE_EDGE[len(spec.axes)]
+        recommended = spec.tile[place] if isinstance(spec.tile, tuple) else spec.tile
+        tile = recommended or TILE_EDGE[len(spec.axes)]
         if eigenimages is not None:
             tile = fitting_tile(tile, bands=spec.channels, axes=len(spec.axes))
-        if options.cell is None:
-            cell = choose_cell(size, unit=unit, halo=halo, ramp=ramp, tile=max(tile, spec.minimum))
-            cell = max(cell, round_up(max(1, spec.minimum - 2 * halo), unit))
-        else:
-            cell = _one(options.cell, place, spec, "cell")
-            _check_unit(cell, unit, axis.name, spec)
+        sizes = _cell_sizes(size, place, unit, spec, options, tile=tile)
+        if options.cell is not None:
+            _check_unit(sizes[0], unit, axis.name, spec)
+        sampling = "area" if spec.sampling is None else spec.sampling[place]
+        cell, halo, ramp = sizes
         axes.append(
-            AxisLattice(name=axis.name, size=size, scale=scale, cell=cell, halo=halo, ramp=round_up(ramp, unit))
+            AxisLattice(name=axis.name, size=size, scale=scale, cell=cell, halo=halo, ramp=ramp, sampling=sampling)
         )
         if axes[-1].tile < spec.minimum:
             raise PlanError(
@@ -223,6 +236,39 @@ def _axes(
                 remedy="Raise --cell or --halo.",
             )
     return axes
+
+
+def _cell_sizes(
+    size: int, place: int, unit: int, spec: ModelSpec, options: Options, *, tile: int
+) -> tuple[int, int, int]:
+    """Return cell, halo and ramp along one axis that the model mixes."""
+    field = _field(spec, place)
+
+    def sizes(ramp: int) -> tuple[int, int, int]:
+        # What is blended reaches beyond the cell by the ramp, and needs its context there too.
+        wanted = field + ramp if options.halo is None else _one(options.halo, place, spec, "halo")
+        halo = round_up(max(wanted, ramp), unit)
+        if options.cell is not None:
+            return _one(options.cell, place, spec, "cell"), halo, ramp
+        cell = choose_cell(size, unit=unit, halo=halo, ramp=ramp, tile=max(tile, spec.minimum))
+        return max(cell, round_up(max(1, spec.minimum - 2 * halo), unit)), halo, ramp
+
+    if options.blend is not None:
+        return sizes(round_up(_one(options.blend, place, spec, "blend"), unit))
+    cropped = sizes(0)
+    if spec.blend is None or cropped[0] >= size:
+        return cropped
+    ramp = round_up(spec.blend[place], unit)
+    faded = sizes(ramp if options.cell is None else min(ramp, cropped[0] // (2 * unit) * unit))
+    # One cell has nobody to fade to.
+    return faded if faded[0] < size else (faded[0], cropped[1], 0)
+
+
+def _field(spec: ModelSpec, place: int) -> int:
+    """Return how much context a tile needs: as far as the model sees, or what its author recommends."""
+    if spec.receptive is not None:
+        return spec.receptive[place]
+    return UNBOUNDED_HALO[len(spec.axes)] if spec.halo is None else spec.halo[place]
 
 
 def _check_unit(cell: int, unit: int, name: str, spec: ModelSpec) -> None:

@@ -11,18 +11,22 @@ import psutil
 import torch
 
 from scalesr.engine.calibration import calibrate
+from scalesr.engine.cost import costed, measured_rate, mixed_axes
 from scalesr.engine.eigenimages import read_strategy, spec_of
 from scalesr.engine.memory import Workers, check_demand, demand
+from scalesr.engine.planes import ISOTROPIC, anisotropy, recorded_missing
 from scalesr.engine.planning import Mixing, Subject, batch_of, channel_axis, make_plan, mixing
 from scalesr.errors import InputError, PlanError
 from scalesr.images import Axis, ImageLayout, LevelLayout, scaled_geometry
-from scalesr.models import ModelRef, load, resolve
+from scalesr.models import ModelRef, Tailored, leaves_scale_open, load, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scalesr.engine.cost import Rate
     from scalesr.engine.memory import Demand
     from scalesr.engine.options import Options
+    from scalesr.engine.planes import Anisotropy
     from scalesr.images import Channel, Image
     from scalesr.models import ModelSpec
     from scalesr.tiling import Plan
@@ -50,6 +54,10 @@ class Prepared:
     """What memory that needs."""
     device: str
     """Where the model runs."""
+    anisotropy: Anisotropy | None = None
+    """What the scale was taken from; ``None`` where it was given, or is the model's own."""
+    rate: Rate | None = None
+    """How fast the model runs here, where that was asked for and the model counts what it does."""
 
 
 def subject_of(image: Image, *, level: int = 0) -> Subject:
@@ -70,6 +78,7 @@ def subject_of(image: Image, *, level: int = 0) -> Subject:
         chunk=tuple(min(c, n) for c, n in zip(found.chunks, found.shape, strict=True)),
         pixel_sizes=found.scale,
         name=image.url,
+        missing_planes=recorded_missing(image, level=level),
     )
 
 
@@ -85,16 +94,23 @@ def prepare(subject: Subject, options: Options) -> Prepared:
     device = pick_device(options.device)
     options = replace(options, device=device)
     strategy, eigenimages = read_strategy(options.strategy)
+    scale, apart = options.scale, None
+    if scale == ISOTROPIC or (scale is None and leaves_scale_open(options.model)):
+        apart = anisotropy(subject)
+        scale = (apart.ratio, 1, 1)
     ref = resolve(
         options.model,
-        scale=options.scale,
+        scale=scale,
         axes=options.axes,
         strategy=strategy,
+        sampling=options.sampling,
         image_channels=None if channel is None else subject.shape[channel],
         image_axes="".join(axis.name for axis in subject.axes),
         trust=options.trust,
+        options=dict(options.model_options),
     )
-    spec = load(ref).spec
+    model = load(ref)
+    spec, rate = model.spec, None
     if eigenimages is not None:
         spec = _eigen_spec(subject, ref, options, eigenimages)
     if options.precision not in spec.precisions:
@@ -103,10 +119,15 @@ def prepare(subject: Subject, options: Options) -> Prepared:
             remedy=f"Use --precision {' or '.join(spec.precisions)}.",
         )
     plan = make_plan(subject, spec, options, eigenimages=eigenimages)
-    if options.calibrate != "never":
+    counts = isinstance(model, Tailored) and eigenimages is None
+    # The tile of a model that counts what it does is part of what it does: only its speed is measured.
+    if options.calibrate != "never" and not counts:
         options = _calibrated(options, ref, plan, device)
         plan = make_plan(subject, spec, options, eigenimages=eigenimages)
     workers = spread(plan, options, device)
+    if counts:
+        plan = costed(plan, model)
+        rate = _rate(options, ref, spec, plan, workers)
     return Prepared(
         ref=ref,
         spec=spec,
@@ -115,6 +136,23 @@ def prepare(subject: Subject, options: Options) -> Prepared:
         workers=workers,
         demand=demand(plan, spec, workers=workers, device="cuda" if device.startswith("cuda") else "cpu"),
         device=device,
+        anisotropy=apart,
+        rate=rate,
+    )
+
+
+def _rate(options: Options, ref: ModelRef, spec: ModelSpec, plan: Plan, workers: Workers) -> Rate | None:
+    if options.calibrate == "never":
+        return None
+    return measured_rate(
+        ref,
+        mixed_axes(plan, spec),
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        slots=workers.slots,
+        batch=plan.batch,
+        how=options.calibrate,
     )
 
 
@@ -127,6 +165,11 @@ def _eigen_spec(subject: Subject, ref: ModelRef, options: Options, eigenimages: 
     if options.normalise not in ("auto", "percentile"):
         raise PlanError(
             "Eigenimages need each band normalised by itself.", remedy="Use --normalise percentile, or leave it out."
+        )
+    if "point" in (load(ref).spec.sampling or ()):
+        raise PlanError(
+            "Eigenimages are joined with bands interpolated between pixels that stand for areas.",
+            remedy="Use --strategy single, or leave out --sampling point.",
         )
     return spec_of(load(ref), bands=subject.shape[channel], count=eigenimages, group=batch_of(options))
 
@@ -209,7 +252,7 @@ def layout_of(image: Image, plan: Plan, *, level: int, name: str) -> ImageLayout
     """Return what the output looks like in storage: levels with their shards, pixel sizes and origins."""
     channel = channel_axis(image.axes)
     factors = tuple(Fraction(1) if a == channel else axis.scale for a, axis in enumerate(plan.lattice.axes))
-    scale, origin = scaled_geometry(image.levels[level], image.axes, factors)
+    scale, origin = scaled_geometry(image.levels[level], image.axes, factors, sampling=plan.sampling)
     levels = []
     for number, planned in enumerate(plan.levels):
         times = [2**halved for halved in planned.halved]

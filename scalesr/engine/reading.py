@@ -51,7 +51,8 @@ def read_context(job: Job, contexts: Sequence[tuple[int, int]]) -> Context:
     """Read a range of input pixels along each axis, reflected past the image's edge.
 
     What is missing or lies outside the mask is replaced by the offset of the normalisation, which the network sees as
-    zero: dark.
+    zero: dark. Planes that were not measured are NaN in floats and as they are stored in integers, and not `missing`:
+    whoever cuts tiles knows them.
 
     Raises
     ------
@@ -66,6 +67,7 @@ def read_context(job: Job, contexts: Sequence[tuple[int, int]]) -> Context:
     region = tuple(slice(*span) for span in spans)
     pixels, bad = read_pixels(job, region)
     outside = _outside(job, region)
+    pixels = _without_gaps(job, pixels, spans)
     missing = _missing(job, pixels, outside, spans)
     gone = either(missing, outside)
     if gone is not None:
@@ -115,10 +117,11 @@ def _missing(
     if pixels.dtype.kind != "f" or np.isfinite(pixels).all():
         return None
     missing: NDArray[np.bool_] = ~np.isfinite(pixels)
+    missing[_gaps(job, spans)] = False
     if outside is not None:
         missing &= ~outside
-        if not missing.any():
-            return None
+    if not missing.any():
+        return None
     if job.on_nan == "stop":
         first = np.argwhere(missing)[0]
         names = [axis.name for axis in job.plan.lattice.axes]
@@ -128,6 +131,22 @@ def _missing(
             remedy="Use --on-nan fill: they are replaced for the network and become NaN in a float output.",
         )
     return missing
+
+
+def _gaps(job: Job, spans: list[tuple[int, int]]) -> tuple[slice | list[int], ...]:
+    """Return where, in a region of the input, planes lie that were not measured."""
+    planes = job.spatial_axes[0]
+    start, stop = spans[planes]
+    return (*(slice(None),) * planes, [plane - start for plane in job.plan.missing_planes if start <= plane < stop])
+
+
+def _without_gaps(job: Job, pixels: NDArray[Any], spans: list[tuple[int, int]]) -> NDArray[Any]:
+    """Return pixels in which nothing can be read where planes were not measured, as far as their type can say it."""
+    if not job.plan.missing_planes or pixels.dtype.kind != "f":
+        return pixels
+    pixels = pixels.copy()
+    pixels[_gaps(job, spans)] = np.nan
+    return pixels
 
 
 def _filled(job: Job, pixels: NDArray[Any], gone: NDArray[np.bool_], spans: list[tuple[int, int]]) -> NDArray[Any]:

@@ -97,8 +97,10 @@ def make_ride(
     image = future_image(output)
     space = [a for a, axis in enumerate(image.axes) if axis.kind == "space" and image.shape[a] > 1]
     axes = "".join(image.axes[a].name for a in space[-3:]) if len(space) >= 2 else None
-    # What lies beyond level 0 of the input plays no part.
-    measured = replace(source, levels=source.levels[level:])
+    # What lies beyond level 0 of the input plays no part. Planes that are points are no means of the output's rows, for
+    # which all that looks at the measurement takes them.
+    points = any(axis.sampling == "point" and axis.scale != 1 for axis in lattice.axes)
+    measured = None if points else replace(source, levels=source.levels[level:])
     subjects = match_images(
         image,
         reference=reference,
@@ -121,7 +123,16 @@ def make_ride(
         seam_period=settings.seam_period or frame.cell,
         seam_offset=settings.seam_offset or tuple((axis.out_cell - axis.out_ramp) % axis.out_cell for axis in ramps),
     )
-    statistics = tuple(dict.fromkeys(metric.statistic for metric in make_metrics(names, frame, settings)))
+    try:
+        metrics = make_metrics(names, frame, settings)
+    except InputError as error:
+        if not points:
+            raise
+        raise InputError(
+            f"{error.problem} The input's planes are points: the output's rows have no mean there to compare with.",
+            remedy="Leave the metric out, or choose one that compares with --reference.",
+        ) from error
+    statistics = tuple(dict.fromkeys(metric.statistic for metric in metrics))
     context = context_of(statistics, frame)
     thin = [k for k, axis in enumerate(ramps) if context[k] > axis.block * axis.out_cell]
     if thin:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.allocator import give_back_memory
 from scalesr.engine.companions import spectral_of, write_beside
+from scalesr.engine.deviation import NAME, deviation_name
 from scalesr.engine.eigenimages import FILE as BASIS
 from scalesr.engine.events import RunFinished, RunStarted, StageStarted
 from scalesr.engine.executors import LOCAL, open_executor
+from scalesr.engine.gaps import made_up_rows
 from scalesr.engine.ledger import (
     read_records,
     recorded,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from scalesr.engine.job import Job
     from scalesr.engine.normalisation import Normalisation
     from scalesr.engine.preparing import Prepared
-    from scalesr.images import SpectralAxis
+    from scalesr.images import ImageWriter, SpectralAxis
     from scalesr.metrics import Measurement
     from scalesr.tiling import Plan
 
@@ -68,6 +70,10 @@ class Result:
     """Input voxels that were NaN or infinite."""
     masked: int
     """Input voxels that the mask leaves out."""
+    deviation: Image | None
+    """The standard deviations of the output's voxels; ``None`` where the model returns none, or they are not kept."""
+    made_up: tuple[int, ...]
+    """Rows of the output, along the first axis that the model mixes, that stand for planes that were not measured."""
     corrected: Corrected
     """What had to be done, beside scaling, to conserve the flux."""
     spectra: Spectra | None
@@ -131,9 +137,10 @@ def run(
     tally = Tally(job.ride)
     how: Literal["finished", "stopped"] = "stopped"
     try:
-        create_image(
-            job.target, job.output.layout, mode=options.mode, storage_options=dict(job.output.storage_options) or None
-        )
+        for writer in _writers(job):
+            create_image(
+                writer.url, writer.layout, mode=options.mode, storage_options=dict(writer.storage_options) or None
+            )
         files = job.output.files()
         if basis is not None:
             # Before the manifest: a run that has one has its basis.
@@ -161,6 +168,10 @@ def run(
         clipped=tally.clipped,
         not_finite=tally.not_finite,
         masked=tally.masked,
+        deviation=None
+        if job.deviation is None
+        else open_image(job.deviation.url, storage_options=job.deviation.storage_options),
+        made_up=_made_up(job),
         corrected=tally.corrected,
         spectra=settled.spectra,
         explained=None if basis is None else tuple(basis.explained.tolist()),
@@ -189,16 +200,40 @@ def _work(
         for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
             tally.add(report)
         at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
-        if at_end:
-            finish_levels(job.output, executor, first=at_end[0], size=size, tell=tell)
+        for writer, name in zip(_writers(job), ("level", NAME), strict=False):
+            if at_end:
+                finish_levels(writer, executor, first=at_end[0], size=size, tell=tell, name=name)
         write_beside(job, spectral, executor, size=size, tell=tell)
-        job.output.publish()
+        # The output last: one that counts as whole has all that belongs to it.
+        if job.deviation is not None:
+            job.deviation.publish()
+        job.output.publish(facts=_facts(job))
         _clear_strips(job)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
             remedy="Run the same command with --resume to go on.",
         ) from None
+
+
+def _writers(job: Job) -> tuple[ImageWriter, ...]:
+    """Return the images that the job writes."""
+    return (job.output,) if job.deviation is None else (job.output, job.deviation)
+
+
+def _made_up(job: Job) -> tuple[int, ...]:
+    planes = job.spatial_axes[0]
+    return made_up_rows(job.plan.missing_planes, job.plan.lattice.axes[planes])
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """Return what the output's attributes tell its readers beside what OME-Zarr knows."""
+    facts: dict[str, Any] = {}
+    if job.plan.missing_planes:
+        facts["made_up"] = {"planes": list(job.plan.missing_planes), "rows": list(_made_up(job))}
+    if job.deviation is not None:
+        facts["deviation"] = deviation_name(job.output, job.deviation)
+    return facts
 
 
 def _survey(job: Job) -> tuple[bytearray, set[int]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scalesr.engine.deviation import check_begun, check_place, check_returned, deviation_writer
 from scalesr.engine.eigenimages import Eigenimages, Spectra, fit_basis, stored_basis
 from scalesr.engine.figures import normalisation_of
+from scalesr.engine.gaps import find_gaps
 from scalesr.engine.job import Job, ledger_files
 from scalesr.engine.ledger import Manifest, check_manifest, make_manifest, read_manifest
 from scalesr.engine.masks import find_mask
@@ -88,6 +90,8 @@ def settle(
     manifest = make_manifest(job, normalise=options.normalise, facts=facts)
     if stored is not None:
         check_manifest(stored, manifest)
+        if job.deviation is not None:
+            check_begun(job.deviation)
     return Settled(job=job, prepared=prepared, fresh=manifest if stored is None else None, basis=basis, spectra=spectra)
 
 
@@ -111,7 +115,17 @@ def make_job(
     The image's figures are read where no normalisation is given.
     """
     plan = prepared.plan
+    check_returned(prepared.spec, options)
     mask = find_mask(image, level=options.level, how=options.mask, tell=tell)
+    gaps = find_gaps(
+        image,
+        prepared.spec,
+        plan,
+        level=options.level,
+        planes=prepared.mixing.spatial[0],
+        options=options,
+        tell=tell,
+    )
     if normalisation is None:
         normalisation = normalisation_of(
             image,
@@ -122,19 +136,22 @@ def make_job(
             how=options.normalise if plan.components is None else "percentile",
             out_dtype=plan.out_dtype,
             mask=mask,
+            gaps=gaps,
             tell=tell,
         )
     bits = plan.fraction_bits
     if plan.components is None:
         bits = needed_fraction_bits(plan.out_dtype, normalisation.gain, normalisation.offset)
-    prepared = replace(prepared, plan=replace(plan, fraction_bits=bits))
+    prepared = replace(prepared, plan=replace(plan, fraction_bits=bits, missing_planes=gaps))
     name = location.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome")
     layout = layout_of(image, prepared.plan, level=options.level, name=name)
+    output = ImageWriter(location.url, layout, storage_options=location.options)
     job = Job(
         source=image.url,
         source_options=tuple(sorted(image.storage_options.items())),
         level=options.level,
-        output=ImageWriter(location.url, layout, storage_options=location.options),
+        output=output,
+        deviation=deviation_writer(output, prepared.plan, options),
         plan=prepared.plan,
         model=prepared.ref,
         device=prepared.device,
@@ -174,6 +191,7 @@ def _stored(location: Location, image: Image, options: Options) -> Manifest | No
         raise OutputError(
             f"{location} already exists.", remedy="Choose another place, or pass --overwrite or --resume."
         )
+    check_place(image, location, options)
     if options.mode != "resume" or not there:
         return None
     stored = read_manifest(ledger_files(location.url, location.options))

@@ -14,7 +14,7 @@ from scalesr.engine.flux import Corrected
 from scalesr.engine.ledger import record
 from scalesr.engine.riding import gather_block
 from scalesr.engine.strips import get_strip, put_strips
-from scalesr.engine.voxels import own_region, to_voxels
+from scalesr.engine.voxels import own_region, to_deviations, to_voxels
 from scalesr.images import downsample
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scalesr.engine.inference import Sums
     from scalesr.engine.job import Job
     from scalesr.engine.riding import Gathered
+    from scalesr.images import ImageWriter
     from scalesr.tiling import Index
 
 
@@ -53,28 +54,35 @@ def stitch_block(job: Job, block: int, sums: Sums, *after: None) -> BlockReport:
     seconds = {"stitch": perf_counter() - began, "measure": 0.0, "write": 0.0}
     gathered: Gathered = []
     clipped, corrected, checksums = 0, Corrected(), [0] * len(job.plan.levels)
+    deviations = [0] * len(job.plan.levels)
     for bands in band_groups(job):
         began = perf_counter()
-        made = to_voxels(job, index, own, sums, bands)
+        made = to_voxels(job, index, own[0], sums, bands)
         clipped, corrected = clipped + made.clipped, corrected + made.corrected
         stitched = perf_counter()
         if job.ride is not None:
             # Measured are all bands of a block at once.
             gathered = gather_block(job, index, made.values, sums)
         measured = perf_counter()
-        _write(job, index, made.values, bands, checksums)
+        _write(job, job.writer, index, made.values, bands, checksums)
         for stage, start, stop in (
             ("stitch", began, stitched),
             ("measure", stitched, measured),
             ("write", measured, perf_counter()),
         ):
             seconds[stage] += stop - start
+    if job.deviation_writer is not None:
+        began = perf_counter()
+        spread = to_deviations(job, index, own[1], sums)
+        stitched = perf_counter()
+        _write(job, job.deviation_writer, index, spread, None, deviations)
+        seconds["stitch"] += stitched - began
+        seconds["write"] += perf_counter() - stitched
     report = BlockReport(
         block=block,
         index=index,
-        checksums=tuple(
-            f"{value:08x}" for value, level in zip(checksums, job.plan.levels, strict=True) if level.made == "in pass"
-        ),
+        checksums=_in_words(job, checksums),
+        deviations=() if job.deviation is None else _in_words(job, deviations),
         tiles=sums.tiles,
         batch=sums.batch,
         seconds=sums.seconds | seconds,
@@ -101,7 +109,15 @@ def band_groups(job: Job) -> Iterator[range | None]:
     yield from (range(first, min(first + together, bands)) for first in range(0, bands, together))
 
 
-def _write(job: Job, index: Index, voxels: NDArray[Any], bands: range | None, checksums: list[int]) -> None:
+def _in_words(job: Job, checksums: list[int]) -> tuple[str, ...]:
+    """Return the checksums of the levels that are made in the pass, in hexadecimal."""
+    levels = zip(checksums, job.plan.levels, strict=True)
+    return tuple(f"{value:08x}" for value, level in levels if level.made == "in pass")
+
+
+def _write(
+    job: Job, writer: ImageWriter, index: Index, voxels: NDArray[Any], bands: range | None, checksums: list[int]
+) -> None:
     """Write voxels on every level that is made in the pass, and go on with the checksum of each."""
     lattice, levels = job.plan.lattice, job.plan.levels
     starts = [position.start for position in lattice.owned(index)]
@@ -117,7 +133,7 @@ def _write(job: Job, index: Index, voxels: NDArray[Any], bands: range | None, ch
         finer = level
         at = [start >> times for start, times in zip(starts, level.halved, strict=True)]
         region = tuple(slice(start, start + size) for start, size in zip(at, voxels.shape, strict=True))
-        job.writer.write(number, region, voxels)
+        writer.write(number, region, voxels)
         checksums[number] = google_crc32c.extend(checksums[number], np.ascontiguousarray(voxels))
 
 
@@ -132,15 +148,15 @@ def _masked(job: Job, index: Index, sums: Sums) -> int:
 
 
 def _own(job: Job, index: Index, sums: Sums) -> NDArray[Any]:
-    """Return the block's own part with all strips added, cut to what it owns."""
+    """Return the block's own part of all kinds with all strips added, cut to what it owns."""
     lattice = job.plan.lattice
     zeros = (0,) * len(index)
-    own = sums.values[lattice.part(zeros)]
+    own = sums.values[(slice(None), *lattice.part(zeros))]
     givers = list(lattice.givers(index))
     if givers:
         # The sums may be used again, by another task or another attempt.
         own = own.copy()
     for offset, giver in givers:
-        own[lattice.landing(index, offset)] += get_strip(job, giver, offset)
+        own[(slice(None), *lattice.landing(index, offset))] += get_strip(job, giver, offset)
     owned = lattice.owned(index)
-    return own[tuple(slice(0, position.stop - position.start) for position in owned)]
+    return own[(slice(None), *(slice(0, position.stop - position.start) for position in owned))]

@@ -30,15 +30,17 @@ def strip_key(block: int) -> str:
 
 
 def put_strips(job: Job, block: int, values: NDArray[Any]) -> None:
-    """Put the strips of a block, cut out of its sums, into storage."""
+    """Put the strips of a block, cut out of its sums of all kinds, into storage."""
     lattice = job.plan.lattice
-    parts = [values[lattice.part(offset)].tobytes() for offset, _ in lattice.takers(lattice.index(block))]
+    parts = [
+        values[(slice(None), *lattice.part(offset))].tobytes() for offset, _ in lattice.takers(lattice.index(block))
+    ]
     content = b"".join(parts)
     job.files.put(strip_key(block), content + google_crc32c.value(content).to_bytes(4, "big"))
 
 
 def get_strip(job: Job, giver: Index, offset: Offset) -> NDArray[Any]:
-    """Return the strip that the block `giver` computed for its neighbour that lies `offset` below it.
+    """Return the strip, of all kinds, that the block `giver` computed for its neighbour that lies `offset` below it.
 
     Raises
     ------
@@ -70,6 +72,6 @@ def get_strip(job: Job, giver: Index, offset: Offset) -> NDArray[Any]:
 def _shape(job: Job, giver: Index, offset: Offset) -> tuple[int, ...]:
     axes = job.plan.summed.axes
     sums = job.plan.summed.sums(giver)
-    return tuple(
+    return job.plan.kinds, *(
         axis.strip if step else total - axis.strip for axis, step, total in zip(axes, offset, sums, strict=True)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from scalesr.engine.eigenimages import low_context, mixed_pieces
 from scalesr.engine.flux import Corrected, conserve
 from scalesr.engine.masks import nearest
 from scalesr.engine.reading import either, read_context, read_pixels
+from scalesr.engine.verbatim import Cut, verbatim_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 SLAB_BYTES = 2**20
 """Sums are turned into voxels in pieces that stay in a core's cache."""
-Cut = tuple[slice, ...]
-"""A piece of a block, counted from its first voxel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +43,15 @@ def to_voxels(job: Job, index: Index, own: NDArray[Any], sums: Sums, bands: rang
 
     In floats a voxel whose nearest input pixel is missing, or was not measured, is NaN; in integers zero if it was not
     measured. Conserving the flux comes after denormalisation and before rounding to the data type: in integers the mean
-    over an input pixel is then exact up to that rounding, and up to what had to be clipped.
+    over an input pixel is then exact up to that rounding, and up to what had to be clipped. Measured planes that are to
+    be kept come last, bit for bit; of 64-bit integers so much as a float64 holds.
 
     Parameters
     ----------
     job, index
         What is done, and which block it is.
     own
-        The block's own sums, cut to what it owns.
+        The block's own sums of values, cut to what it owns.
     sums
         Where, among its input pixels, something is missing; and these pixels, where the run has them at hand.
     bands
@@ -65,15 +65,18 @@ def to_voxels(job: Job, index: Index, own: NDArray[Any], sums: Sums, bands: rang
     dtype = np.dtype(job.plan.out_dtype)
     gone = _of_bands(job, either(sums.missing, sums.outside), bands)
     source = _source(job, index, own, sums, bands)
+    kept = verbatim_rows(job, index, gone)
     scale = [int(axis.scale) for axis in job.plan.lattice.axes]
     voxels = np.empty(source.shape, dtype)
     clipped, corrected = 0, Corrected()
     for cut, values in source.pieces:
-        if source.measured is not None:
+        if source.measured is not None and job.plan.flux == "conserved":
             corrected += conserve(values, _as_measured(source.measured, gone, cut, scale), scale)
         lost = _lost(job, source.shape, gone if dtype.kind == "f" else _of_bands(job, sums.outside, bands), cut)
         if lost is not None:
             np.copyto(values, np.nan if dtype.kind == "f" else 0, where=lost)
+        if kept is not None and source.measured is not None:
+            kept.put(values, cut, source.measured)
         if dtype.kind in "iu":
             np.rint(values, out=values)
             limits = np.iinfo(dtype)
@@ -82,6 +85,34 @@ def to_voxels(job: Job, index: Index, own: NDArray[Any], sums: Sums, bands: rang
                 np.clip(values, limits.min, limits.max, out=values)
         voxels[cut] = values
     return Voxels(values=voxels, clipped=clipped, corrected=corrected)
+
+
+def to_deviations(job: Job, index: Index, own: NDArray[Any], sums: Sums) -> NDArray[np.float32]:
+    """Return the standard deviations that fixed-point sums stand for, in the units of the measurement.
+
+    Where tiles fade into each other it is the mean of theirs, an upper bound. What was measured has none: 0. Where the
+    voxels are NaN, or zero because nothing was measured, it is NaN.
+
+    Parameters
+    ----------
+    job, index
+        What is done, and which block it is.
+    own
+        The block's own sums of deviations, cut to what it owns.
+    sums
+        Where, among its input pixels, something is missing.
+    """
+    gone = either(sums.missing, sums.outside)
+    kept = verbatim_rows(job, index, gone)
+    deviations = np.empty(own.shape, np.float32)
+    for cut, values in _slabs(job, index, own, of="deviations"):
+        lost = _lost(job, own.shape, gone, cut)
+        if lost is not None:
+            np.copyto(values, np.nan, where=lost)
+        if kept is not None:
+            kept.put(values, cut, 0.0)
+        deviations[cut] = values
+    return deviations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +124,7 @@ class _Source:
     shape: tuple[int, ...]
     """Voxels of all of them."""
     measured: NDArray[Any] | None
-    """The input pixels under them, if the flux is to be conserved."""
+    """The input pixels under them, if the flux is to be conserved or planes are to be kept."""
 
 
 def _source(job: Job, index: Index, own: NDArray[Any], sums: Sums, bands: range | None) -> _Source:
@@ -115,7 +146,7 @@ def _source(job: Job, index: Index, own: NDArray[Any], sums: Sums, bands: range 
             measured=low.pixels[inner] if conserved else None,
         )
     measured = None
-    if conserved:
+    if conserved or job.plan.verbatim == "planes":
         # They do not wait in memory with the sums.
         measured = sums.pixels if sums.pixels is not None else read_pixels(job, own_region(job, index))[0]
     return _Source(pieces=_slabs(job, index, own), shape=own.shape, measured=measured)
@@ -135,7 +166,9 @@ def _of_bands(job: Job, gone: NDArray[np.bool_] | None, bands: range | None) -> 
     return gone[tuple(part)]
 
 
-def _slabs(job: Job, index: Index, own: NDArray[Any]) -> Iterator[tuple[Cut, NDArray[Any]]]:
+def _slabs(
+    job: Job, index: Index, own: NDArray[Any], *, of: Literal["values", "deviations"] = "values"
+) -> Iterator[tuple[Cut, NDArray[Any]]]:
     """Yield pieces of a block, denormalised, in float32 where that is enough; each is whole input pixels."""
     plan = job.plan
     channel = job.normalisation.axis
@@ -145,6 +178,8 @@ def _slabs(job: Job, index: Index, own: NDArray[Any]) -> Iterator[tuple[Cut, NDA
         places = range(*axis.owned(index[channel]))
         channels = [min(int(i / axis.scale), axis.size - 1) for i in places]
     offset, gain = job.normalisation.figures(channels, own.ndim)
+    if of == "deviations":
+        offset, gain = np.zeros_like(offset), np.abs(gain)
     # 24 bits on a scale of one fit a float32, so that integers up to 16 bits come back exactly.
     short = plan.fraction_bits <= 24 and np.dtype(plan.out_dtype).itemsize <= 2 and plan.flux == "free"
     exact = np.float32 if short else np.float64
@@ -182,8 +217,9 @@ def _lost(job: Job, shape: tuple[int, ...], gone: NDArray[np.bool_] | None, cut:
     if gone is None:
         return None
     picks = []
-    for size, axis, there, part in zip(shape, job.plan.lattice.axes, gone.shape, cut, strict=True):
+    axes = zip(shape, job.plan.lattice.axes, job.plan.sampling, gone.shape, cut, strict=True)
+    for size, axis, sampling, there, part in axes:
         first, stop, _ = part.indices(size)
-        places = np.minimum(nearest(range(first, stop), axis.scale), there - 1)
+        places = np.minimum(nearest(range(first, stop), axis.scale, sampling=sampling), there - 1)
         picks.append(places if there > 1 else places[:1])
     return gone[np.ix_(*picks)]

@@ -13,13 +13,13 @@ from scalesr.hyres.family import InstrumentFamily
 from scalesr.hyres.frc_loss import FRCLoss
 from scalesr.hyres.generator import load_generator, save_generator
 from scalesr.hyres.instrument import Instrument, Measured, Spot
-from scalesr.hyres.outcome import Progress, Trained
 from scalesr.hyres.perceptual import PerceptualLoss
 from scalesr.hyres.presets import PRESETS, read_instrument
 from scalesr.hyres.settings import TrainingSettings
-from scalesr.hyres.sources import ArraySource, ImageSource
 from scalesr.hyres.trainer import train
 from scalesr.hyres.tuning import own_settings
+from scalesr.learning import ArraySource, ImageSource, Progress
+from scalesr.learning import Taught as Trained
 from scalesr.metrics.blurs import Diffraction, Disc, Gaussian
 
 __all__ = [

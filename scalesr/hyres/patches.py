@@ -10,7 +10,7 @@ import torch
 
 from scalesr.errors import InputError
 from scalesr.hyres.augmentation import augment, turn
-from scalesr.hyres.sources import cut
+from scalesr.learning import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scalesr.hyres.family import InstrumentFamily
     from scalesr.hyres.instrument import Instrument
-    from scalesr.hyres.sources import Source
+    from scalesr.learning import Source
 
 TRIES = 32
 """Patches that are drawn again for missing pixels before the sources are refused."""

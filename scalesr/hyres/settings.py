@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.errors import PlanError
+from scalesr.learning import Length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,21 +90,18 @@ class TrainingSettings:
     """Seed of the weights, and with the number of the step that of its patches."""
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise PlanError(
-                "A training is as long as its steps or its minutes.", remedy="Give one of --steps, --minutes."
-            )
+        _ = self.length  # refuses what cannot be used
         if self.scale not in (2, 4):
             raise PlanError(f"A network is trained for a scale of 2 or 4, not {self.scale}.", remedy="Give --scale 4.")
-        least = {"features": 2, "growth": 1, "blocks": 1, "patch": 8, "batch": 1, "validations": 1}
+        least = {"features": 2, "growth": 1, "blocks": 1, "patch": 8, "batch": 1}
         for name, low in least.items():
             self._within(name, low, inf)
         for name in ("free", "frc", "perceptual", "adversarial", "warm_up", "seed"):
             self._within(name, 0, inf)
         for name in ("adversarial_from", "average"):
             self._within(name, 0, 1)
-        for name in ("steps", "minutes", "rate", "rounding", "clip"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < inf:
+        for name in ("rate", "rounding", "clip"):
+            if not 0 < getattr(self, name) < inf:
                 raise PlanError(f"{name} is {getattr(self, name)}.", remedy="Give a number above zero.")
         if self.patch * self.scale % 8:
             raise PlanError(
@@ -123,6 +121,11 @@ class TrainingSettings:
                 remedy=f"Give at least {low}" + ("." if high == inf else f", at most {high}."),
             )
 
+    @property
+    def length(self) -> Length:
+        """How long the training is."""
+        return Length(steps=self.steps, minutes=self.minutes, validations=self.validations)
+
     def to_json(self) -> dict[str, Any]:
         """Return them as what JSON can hold."""
         return asdict(self)
@@ -131,13 +134,3 @@ class TrainingSettings:
     def from_json(cls, values: Mapping[str, Any]) -> TrainingSettings:
         """Return what `to_json` described."""
         return cls(**values)
-
-
-def differences(now: TrainingSettings, then: Mapping[str, Any]) -> list[str]:
-    """Return in words where settings differ from those that were stored."""
-    found = []
-    for field in fields(now):
-        here, there = getattr(now, field.name), then.get(field.name, "not known")
-        if here != there:
-            found.append(f"{field.name} is {here} and was {there}")
-    return found

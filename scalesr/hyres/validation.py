@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch
 
 from scalesr.errors import InputError
 from scalesr.hyres.patches import measure
-from scalesr.hyres.sources import cut
+from scalesr.learning import cut
 from scalesr.metrics.rings import correlation_of, rings_of, spectrum, window_of
 from scalesr.metrics.ssim import similarity
 from scalesr.metrics.thresholds import crossing, threshold_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.hyres.instrument import Instrument
-    from scalesr.hyres.sources import Source
+    from scalesr.learning import Scores, Source
 
 TILES = 24
 """Tiles at most. Each source gives the same number of them, give or take one; of more sources, every n-th gives one."""
@@ -38,25 +38,6 @@ STREAM = 1 << 32
 """Keeps the random numbers of validation apart from those of the steps."""
 LEAST = 1e-12
 """Mean squared error that counts as none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Means over the tiles."""
-
-    psnr: float
-    """Peak signal-to-noise ratio in dB, of each tile; the peak is 1 on the normalised scale."""
-    ssim: float
-    """Structural similarity (Wang et al. 2004) with a data range of 1."""
-    frc: float
-    """Frequency in cycles per pixel at which the Fourier ring correlation with the truth falls below 1/7.
-
-    A tile that stays above counts with Nyquist, 0.5, and one that begins below with 0.
-    """
-
-    def to_json(self) -> dict[str, float]:
-        """Return the scores by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +56,8 @@ class Tile:
 
 class Validation:
     """Tiles of the sources at places that the seed decides, measured by the named instruments in turn, as they are.
+
+    The scores are means over the tiles: ``psnr``, ``ssim`` and ``frc``, see the functions of these names.
 
     Raises
     ------
@@ -112,7 +95,7 @@ class Validation:
         model
             Maps a measurement (1, 1, y, x), which of its pixels are measured, and where zero lies, to its output.
         """
-        rows = []
+        rows: list[Scores] = []
         edge = CONTEXT * self.factor
         for tile in self.tiles:
             low, measured = (
@@ -120,9 +103,8 @@ class Validation:
             )
             with torch.inference_mode():
                 out = model(low, measured, torch.tensor(tile.zero))[0, 0, edge:-edge, edge:-edge].float().cpu().numpy()
-            rows.append((psnr(out, tile.high), ssim(out, tile.high), frc(out, tile.high)))
-        means = [float(np.mean(column)) for column in zip(*rows, strict=True)]
-        return Scores(psnr=means[0], ssim=means[1], frc=means[2])
+            rows.append({each.__name__: each(out, tile.high) for each in (psnr, ssim, frc)})
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def _tile(source: Source, instrument: Instrument, random: np.random.Generator, number: int) -> Tile | None:
@@ -153,7 +135,10 @@ def ssim(output: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
 
 
 def frc(output: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Return the frequency at which the Fourier ring correlation falls below 1/7, in cycles per pixel, see `Scores`."""
+    """Return the frequency at which the Fourier ring correlation falls below 1/7, in cycles per pixel.
+
+    An output that stays above counts with Nyquist, 0.5, and one that begins below with 0.
+    """
     rings, window = rings_of(truth.shape, (1.0, 1.0)), window_of(truth.shape, "hann")
     sums = rings.correlate(spectrum(output, window), spectrum(truth, window))
     found = crossing(rings.frequency, correlation_of(sums), threshold_of("1/7", rings.n))

@@ -78,19 +78,34 @@ class ImageLayout:
 
 
 def scaled_geometry(
-    level: Level | LevelLayout, axes: tuple[Axis, ...], factors: tuple[Fraction, ...]
+    level: Level | LevelLayout,
+    axes: tuple[Axis, ...],
+    factors: tuple[Fraction, ...],
+    *,
+    sampling: Sequence[Literal["area", "point"]] | None = None,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return pixel size and centre of the first pixel after each axis got `factors` times as many pixels.
 
-    An image covers the same ground before and after: its outer edge stays where it is. The pixel size is divided by s,
-    and the first centre moves by (1/(2s) - 1/2) old pixels.
+    The pixel size is divided by s. Where pixels stand for areas, an image covers the same ground before and after: its
+    outer edge stays where it is, and the first centre moves by (1/(2s) - 1/2) old pixels. Where they stand for points,
+    the first centre stays.
+
+    Parameters
+    ----------
+    level, axes
+        The image as it was.
+    factors
+        s for each axis.
+    sampling
+        What pixels stand for along each axis; areas along all when not given.
     """
-    if not len(axes) == len(factors) == len(level.scale):
+    kinds = sampling or ("area",) * len(axes)
+    if not len(axes) == len(factors) == len(level.scale) == len(kinds):
         raise ValueError(f"{len(factors)} factors do not fit {len(axes)} axes")
     scale = tuple(size * f.denominator / f.numerator for size, f in zip(level.scale, factors, strict=True))
     origin = tuple(
-        start + size * (f.denominator - f.numerator) / (2 * f.numerator)
-        for start, size, f in zip(level.translation, level.scale, factors, strict=True)
+        start if kind == "point" else start + size * (f.denominator - f.numerator) / (2 * f.numerator)
+        for start, size, f, kind in zip(level.translation, level.scale, factors, kinds, strict=True)
     )
     return scale, origin
 

@@ -102,13 +102,15 @@ class ImageWriter:
             zarr.create_group(location.store("write"), path=OWN, zarr_format=_format(self.version))
         return Files((location / OWN).url, self.storage_options)
 
-    def publish(self, *, channels: tuple[Channel, ...] | None = None) -> None:
+    def publish(self, *, channels: tuple[Channel, ...] | None = None, facts: Mapping[str, Any] | None = None) -> None:
         """Write the image's metadata, after which it counts as whole; until then nothing takes it for an image.
 
         Parameters
         ----------
         channels
             In place of the layout's, now that the range of the values is known.
+        facts
+            What the attribute ``scalesr`` tells beside the state, in JSON values.
 
         Raises
         ------
@@ -122,7 +124,7 @@ class ImageWriter:
             group = zarr.open_group(
                 Location(self.url, self.storage_options).store("write"), mode="r+", zarr_format=_format(self.version)
             )
-            group.attrs.put({**attributes, OWN: {"state": "done"}})
+            group.attrs.put({**attributes, OWN: {**(facts or {}), "state": "done"}})
 
 
 def create_image(

@@ -17,7 +17,7 @@ from scalesr.models.spec import ModelSpec
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from scalesr.models.spec import Precision
+    from scalesr.models.spec import Precision, Sampling
 
 Baseline = Literal["nearest", "linear", "cubic", "identity"]
 
@@ -27,9 +27,9 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 class Interpolation:
     """Constants come out bit for bit as they went in, and a pixel does not depend on where its tile begins.
 
-    The geometry is that of half-pixel centres: output j lies at ``(j + 1/2)/s - 1/2``. Positions and weights are
-    rational numbers, rounded once. Beyond the tile its edge pixels are repeated, which the halo keeps out of
-    the result.
+    The geometry is that of half-pixel centres, output j lying at ``(j + 1/2)/s - 1/2``, or, where pixels stand for
+    points, at ``j/s``. Positions and weights are rational numbers, rounded once. Beyond the tile its edge pixels are
+    repeated, which the halo keeps out of the result.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ class Interpolation:
         ``"yx"`` or ``"zyx"``.
     scale
         Output pixels for each input pixel, for each of `axes`.
+    sampling
+        What pixels along each of `axes` stand for; areas along all when not given.
     device
         Where the tiles are.
 
@@ -48,7 +50,15 @@ class Interpolation:
         If the identity is asked for another scale than 1.
     """
 
-    def __init__(self, kernel: Baseline, *, axes: str, scale: tuple[Fraction, ...], device: str = "cpu") -> None:
+    def __init__(
+        self,
+        kernel: Baseline,
+        *,
+        axes: str,
+        scale: tuple[Fraction, ...],
+        sampling: tuple[Sampling, ...] | None = None,
+        device: str = "cpu",
+    ) -> None:
         if kernel == "identity" and any(factor != 1 for factor in scale):
             raise ModelError(
                 f"The model 'identity' copies pixels, and a scale of {' x '.join(map(str, scale))} was asked for.",
@@ -56,6 +66,7 @@ class Interpolation:
             )
         self._kernel = kernel
         self._device = device
+        self._sampling: tuple[Sampling, ...] = sampling or tuple("area" for _ in scale)
         self._spec = ModelSpec(
             name=kernel,
             axes=axes,
@@ -64,8 +75,10 @@ class Interpolation:
             out_channels=1,
             multiple=math.lcm(*(factor.denominator for factor in scale)),
             receptive=tuple(
-                0 if kernel == "identity" or factor == 1 else kernels.receptive(kernel, factor) for factor in scale
+                0 if kernel == "identity" or factor == 1 else kernels.receptive(kernel, factor, sampling=kind)
+                for factor, kind in zip(scale, self._sampling, strict=True)
             ),
+            sampling=sampling,
             values="any",
             activation_bytes=0.0,
         )
@@ -84,7 +97,8 @@ class Interpolation:
                 f"The model '{self._kernel}' computes in fp32, and {precision} was asked for.",
                 remedy="Leave out the precision: interpolation gains nothing from a shorter number format.",
             )
-        return Interpolation(self._kernel, axes=self._spec.axes, scale=self._spec.scale, device=device)
+        spec = self._spec
+        return Interpolation(self._kernel, axes=spec.axes, scale=spec.scale, sampling=spec.sampling, device=device)
 
     def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # same everywhere
         """Interpolate one batch; see `Model`."""
@@ -95,19 +109,22 @@ class Interpolation:
         if self._kernel == "identity" or all(factor == 1 for factor in self._spec.scale):
             return tiles.clone()
         # The fastest axis comes first, while there is least to transpose: strided sums are quick along rows only.
-        for axis, factor in reversed(list(enumerate(self._spec.scale, start=2))):
+        steps = zip(self._spec.scale, self._sampling, strict=True)
+        for axis, (factor, sampling) in reversed(list(enumerate(steps, start=2))):
             if factor == 1:
                 continue
             if axis == tiles.ndim - 1:
                 upright = tiles.transpose(-1, -2).contiguous()
-                scaled = _along(upright, axis=axis - 1, scale=factor, kernel=self._kernel)
+                scaled = _along(upright, axis=axis - 1, scale=factor, kernel=self._kernel, sampling=sampling)
                 tiles = scaled.transpose(-1, -2).contiguous()
             else:
-                tiles = _along(tiles, axis=axis, scale=factor, kernel=self._kernel)
+                tiles = _along(tiles, axis=axis, scale=factor, kernel=self._kernel, sampling=sampling)
         return tiles
 
 
-def _along(tiles: torch.Tensor, *, axis: int, scale: Fraction, kernel: kernels.Kernel) -> torch.Tensor:
+def _along(
+    tiles: torch.Tensor, *, axis: int, scale: Fraction, kernel: kernels.Kernel, sampling: Sampling
+) -> torch.Tensor:
     """Interpolate along one axis: each output is its nearest pixel plus weighted differences around it."""
     length = tiles.shape[axis]
     if length % scale.denominator:
@@ -115,7 +132,7 @@ def _along(tiles: torch.Tensor, *, axis: int, scale: Fraction, kernel: kernels.K
             f"A tile of {length} pixels cannot be scaled by {scale} to a whole number of pixels.",
             remedy=f"Use tiles whose edges are multiples of {scale.denominator}.",
         )
-    base, terms = _plan(kernel, scale, length, str(tiles.device))
+    base, terms = _plan(kernel, scale, length, sampling, str(tiles.device))
     out = tiles.index_select(axis, base)
     if terms:
         steps = tiles.diff(dim=axis)
@@ -129,7 +146,9 @@ _Terms = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 @lru_cache(maxsize=256)
-def _plan(kernel: kernels.Kernel, scale: Fraction, length: int, device: str) -> tuple[torch.Tensor, _Terms]:
+def _plan(
+    kernel: kernels.Kernel, scale: Fraction, length: int, sampling: Sampling, device: str
+) -> tuple[torch.Tensor, _Terms]:
     """Which pixel each output of an axis starts from, and the weights of the differences that it adds.
 
     With x the values and d[k] = x[k+1] - x[k], sum w[t] x[t] over weights that sum to 1 is
@@ -137,7 +156,7 @@ def _plan(kernel: kernels.Kernel, scale: Fraction, length: int, device: str) -> 
     All differences are 0 where the image is constant, which keeps constants bit for bit without float64. Beyond the
     edges pixels are repeated: their differences are 0, and the terms fall away.
     """
-    period = kernels.taps(kernel, scale)
+    period = kernels.taps(kernel, scale, sampling=sampling)
     width = max(len(tap.weights) for tap in period)
     phases, stride = scale.numerator, scale.denominator
     start = np.array([tap.start for tap in period])

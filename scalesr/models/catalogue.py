@@ -7,18 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import safetensors
+from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.errors import ModelError
-from scalesr.models import baselines, checkpoint, factory, kernels
+from scalesr.models import architectures, baselines, checkpoint, factory, kernels
 from scalesr.models.baselines import BASELINES
 from scalesr.models.spec import ModelRef
 
 if TYPE_CHECKING:
     from scalesr.models.checkpoint import Trust
-    from scalesr.models.spec import Strategy
+    from scalesr.models.spec import Sampling, Strategy
 
 Scale = float | str | Fraction | Sequence[float | str | Fraction]
 
@@ -52,6 +50,7 @@ def resolve(
     scale: Scale | None = None,
     axes: str | None = None,
     strategy: Strategy = "auto",
+    sampling: Literal["auto"] | Sampling = "auto",
     image_channels: int | None,
     image_axes: str,
     trust: Trust = "safe",
@@ -66,17 +65,21 @@ def resolve(
         ``package.module:function``.
     scale
         Output pixels for each input pixel, one for all axes or one for each, as number, ``"48/13"`` or Fraction. The
-        interpolations need one; a network has its own, which is checked against it.
+        interpolations need one; a network has its own, which is checked against it, or leaves it open along z, where
+        one number is the scale along z.
     axes
         ``"yx"`` or ``"zyx"``. Interpolations mix ``"yx"`` unless told, or given three scales.
     strategy
         How channels are cut; see `Strategy`.
+    sampling
+        What the planes of a volume stand for; see `Sampling`. Interpolations of ``"zyx"`` believe it, pixels along y
+        and x standing for areas; the others have their own, which is checked against it.
     image_channels, image_axes
         Channels of the image (None: it has no such axis) and its axes in order, such as ``"tczyx"``.
     trust
         Whether pickles may be read.
     options
-        Keyword arguments for a function; must go into JSON.
+        Keyword arguments for a function, or what an announced architecture can be told; must go into JSON.
 
     Returns
     -------
@@ -101,24 +104,29 @@ def resolve(
         # As text: options travel through JSON, which would turn a tuple into a list.
         "scale": None if given is None else ",".join(map(str, given)),
     }
-    if options and ":" not in factory.announced().get(name, name):
-        raise ModelError(
-            f"The model '{name}' takes no options, and {', '.join(options)} was given.",
-            remedy="Give options to 'package.module:function' only.",
-        )
+    if sampling != "auto":
+        settings["sampling"] = sampling
     if name in BASELINES:
+        _refuse_options(name, options)
         mixed, factors = _interpolated(name, given, axes)
         check_axes(name, mixed, image_axes)
+        _check_sampling(name, mixed, sampling)
         settings.update(axes=mixed, scale=",".join(map(str, factors)))
         return ModelRef(source=f"builtin:{name}", sha256=baseline_hash(), options=_frozen(settings))
-    own = weights_of(name)
-    if own.parent == _WEIGHTS and own.is_file():
-        return ModelRef(source=f"builtin:{name}", sha256=checkpoint.fingerprint(own), options=_frozen(settings))
-    path = Path(name)
-    if path.exists() or path.suffix.lower() in (".safetensors", *checkpoint.PICKLES):
-        checkpoint.refuse_pickle(path, trust=trust)
-        settings["trust"] = trust
-        source = f"file:{path.resolve()}"
+    path = _file_of(name)
+    if path is not None:
+        builtin = path.parent == _WEIGHTS
+        if not builtin:
+            checkpoint.refuse_pickle(path, trust=trust)
+            settings["trust"] = trust
+        said = architectures.header(path)
+        if architectures.function_of(said) is None:
+            _refuse_options(name, options)
+        else:
+            settings["options"] = json.dumps(dict(options or {}), sort_keys=True)
+        if given is not None and len(given) == 1 and architectures.leaves_open(said):
+            settings["scale"] = f"{given[0]},1,1"
+        source = f"builtin:{name}" if builtin else f"file:{path.resolve()}"
         return ModelRef(source=source, sha256=checkpoint.fingerprint(path), options=_frozen(settings))
     function = factory.announced().get(name, name)
     if ":" in function:
@@ -130,6 +138,18 @@ def resolve(
         f"There is no model '{model}'.",
         remedy=f"Use one of {names}, a path to a .safetensors file, or 'package.module:function'.",
     )
+
+
+def leaves_scale_open(model: str) -> bool:
+    """Return whether a model needs to be told how far apart the planes of a volume are, in pixels: its scale along z.
+
+    Parameters
+    ----------
+    model
+        As for `resolve`.
+    """
+    path = _file_of(_ALIASES.get(model, model))
+    return path is not None and path.is_file() and architectures.leaves_open(architectures.header(path))
 
 
 def baseline_hash() -> str:
@@ -155,12 +175,40 @@ def check_axes(name: str, axes: str, image_axes: str) -> None:
         )
 
 
+def _file_of(name: str) -> Path | None:
+    """Return the file of weights that a name means: one that was trained here, or a path; None for anything else."""
+    own = weights_of(name)
+    if own.parent == _WEIGHTS and own.is_file():
+        return own
+    path = Path(name)
+    return path if path.exists() or path.suffix.lower() in (".safetensors", *checkpoint.PICKLES) else None
+
+
+def _refuse_options(name: str, options: Mapping[str, Any] | None) -> None:
+    if options:
+        raise ModelError(
+            f"The model '{name}' takes no options, and {', '.join(options)} was given.",
+            remedy="Leave out the options: only functions and architectures that packages announce have any.",
+        )
+
+
+def _check_sampling(name: str, axes: str, sampling: Literal["auto"] | Sampling) -> None:
+    if sampling == "point" and axes != "zyx":
+        raise ModelError(
+            f"The model '{name}' works on each plane by itself, and planes that stand for points were asked for.",
+            remedy="Work along z as well, such as --model-axes zyx --scale 4,1,1, or leave out --sampling.",
+        )
+
+
 def _interpolated(name: str, scale: tuple[Fraction, ...] | None, axes: str | None) -> tuple[str, tuple[Fraction, ...]]:
     """Complete the axes and the scale of an interpolation."""
     if scale is None and name == "identity":
         scale = (Fraction(1),)
     if scale is None:
-        raise ModelError(f"The model '{name}' has no scale of its own.", remedy="Give one, such as --scale 4.")
+        raise ModelError(
+            f"The model '{name}' has no scale of its own.",
+            remedy="Give one, such as --scale 4, or --scale isotropic for a volume whose voxel sizes are known.",
+        )
     if axes is None:
         axes = "zyx" if len(scale) == 3 else "yx"
     if len(scale) == 1:
@@ -195,8 +243,7 @@ def _fraction(factor: float | str | Fraction) -> Fraction:
 
 
 def _title(path: Path) -> str:
-    with safetensors.safe_open(path, framework="np") as file:
-        metadata = file.metadata() or {}
+    metadata = architectures.header(path)
     return str(metadata.get("title", f"{metadata.get('architecture', 'network')} trained for scalesr"))
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import torch
 
 from scalesr.errors import ModelError
+from scalesr.models.spec import Model, Tailored
 
 if TYPE_CHECKING:
-    import torch
-
-    from scalesr.models.spec import Model, ModelSpec, Precision, Strategy
+    from scalesr.models.spec import Cost, ModelSpec, Precision, Strategy
 
 
 class Grey:
-    """A network of three channels for single ones: the channel is given three times, the three results are averaged."""
+    """A network of three channels for single ones: the channel is given three times, the three results are averaged.
+
+    So are the standard deviations that it returns, as the three err alike.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -36,12 +40,42 @@ class Grey:
 
     def to(self, *, device: str, precision: Precision) -> Grey:
         """Return the model on a device and in a number format."""
-        return Grey(self._model.to(device=device, precision=precision))
+        return grey(self._model.to(device=device, precision=precision))
 
     def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:
         """Run one batch; see `Model`."""
         count, _, *edges = tiles.shape
-        return self._model(tiles.expand(count, self._model.spec.channels, *edges), origins).mean(dim=1, keepdim=True)
+        inner = self._model.spec
+        results = self._model(tiles.expand(count, inner.channels, *edges), origins)
+        # One mean for each kind of channels: values, and perhaps their standard deviations.
+        kinds = results.chunk(results.shape[1] // inner.out_channels, dim=1)
+        return torch.cat([kind.mean(dim=1, keepdim=True) for kind in kinds], dim=1)
+
+
+class TailoredGrey(Grey):
+    """The same around a network whose work on a tile depends on how much of it is asked for."""
+
+    def __init__(self, model: TailoredModel) -> None:
+        super().__init__(model)
+        self._inner = model
+
+    def tailored(self, margins: tuple[int, ...]) -> Grey:
+        """Return the same model for tiles with margins; see `Tailored`."""
+        return grey(self._inner.tailored(margins))
+
+    def cost(self, tile: tuple[int, ...], margins: tuple[int, ...]) -> Cost:
+        """Return what one tile costs."""
+        return self._inner.cost(tile, margins)
+
+
+@runtime_checkable
+class TailoredModel(Model, Tailored, Protocol):
+    """Both at once."""
+
+
+def grey(model: Model) -> Grey:
+    """Return a network of three channels as one of single channels."""
+    return TailoredGrey(model) if isinstance(model, TailoredModel) else Grey(model)
 
 
 def fitted(model: Model, *, strategy: Strategy, image_channels: int | None) -> Model:
@@ -72,7 +106,7 @@ def fitted(model: Model, *, strategy: Strategy, image_channels: int | None) -> M
     if strategy == "single" and spec.channels == 1 and spec.out_channels == 1:
         return model
     if strategy == "single" and spec.channels == 3:
-        return Grey(model)
+        return grey(model)
     if strategy == "triples" and spec.channels == spec.out_channels == 3 and image >= 3:
         return model
     counts = f"{spec.channels} channel{'s' * (spec.channels != 1)} and returns {spec.out_channels}"

@@ -21,21 +21,24 @@ _VALUES = 2**22
 
 
 class Eigen:
-    """What a network adds to cubic interpolation, for each eigenimage: K channels of details from all bands of a tile.
+    """What a network adds to interpolation, for each eigenimage: K channels of details from all bands of a tile.
 
-    Band c of the result is ``cubic(band c) + sum over k of vectors[c, k] details[k]``, both on the normalised scale:
-    see `mix`. What the eigenimages do not hold of a band is interpolated, so nothing of it is lost. With as many
-    eigenimages as bands and a network that is linear, this is the network on each band.
+    Band c of the result is ``rest(band c) + sum over k of vectors[c, k] details[k]``, both on the normalised scale: see
+    `mix`. What the eigenimages do not hold of a band is interpolated, so nothing of it is lost. Through the network go
+    views of the eigenimages, which look more like bands than they do themselves; see `EigenBasis`. With as many
+    eigenimages as bands, or with enough of them and a network that is linear, this is the network on each band.
 
     Parameters
     ----------
     model
         Takes and returns one channel.
     basis
-        Directions of the eigenimages, and their normalisation.
+        Directions of the eigenimages and of their views, and the normalisation of these.
     group
-        Eigenimages of each tile that go through the network at a time. It decides the shape of the network's batches,
-        and with it last bits.
+        Views of each tile that go through the network at a time. It decides the shape of the network's batches, and
+        with it last bits.
+    repeated
+        Share of repeated pixels in the interpolation that the network's result is compared with; the rest is cubic.
 
     Raises
     ------
@@ -43,7 +46,7 @@ class Eigen:
         The model takes or returns more than one channel.
     """
 
-    def __init__(self, model: Model, basis: EigenBasis, *, group: int = 1) -> None:
+    def __init__(self, model: Model, basis: EigenBasis, *, group: int = 1, repeated: float = 0.0) -> None:
         inner = model.spec
         if inner.channels != 1 or inner.out_channels != 1:
             raise ModelError(
@@ -53,11 +56,13 @@ class Eigen:
             )
         self._model = model
         self._basis = basis
-        self._group = min(group, basis.k)
+        self._group = min(group, basis.seen)
         self._device = torch.device("cpu")
-        self._cubic = Interpolation("cubic", axes=inner.axes, scale=inner.scale)
-        self._vectors = torch.from_numpy(basis.vectors.T.copy())
-        self._spec = _spec(inner, self._cubic.spec, basis, group=self._group)
+        self._repeated = repeated
+        self._rest = Interpolation("cubic", axes=inner.axes, scale=inner.scale)
+        self._nearest = Interpolation("nearest", axes=inner.axes, scale=inner.scale)
+        self._views = torch.from_numpy(basis.views.T.copy())
+        self._spec = _spec(inner, self._rest.spec, basis, group=self._group)
 
     @property
     def spec(self) -> ModelSpec:
@@ -66,10 +71,13 @@ class Eigen:
 
     def to(self, *, device: str, precision: Precision) -> Eigen:
         """Return the model on a device, with its network in a number format; projection and mixing are exact in any."""
-        moved = Eigen(self._model.to(device=device, precision=precision), self._basis, group=self._group)
+        moved = Eigen(
+            self._model.to(device=device, precision=precision), self._basis, group=self._group, repeated=self._repeated
+        )
         moved._device = torch.device(device)
-        moved._cubic = self._cubic.to(device=device, precision="fp32")
-        moved._vectors = self._vectors.to(moved._device)
+        moved._rest = self._rest.to(device=device, precision="fp32")
+        moved._nearest = self._nearest.to(device=device, precision="fp32")
+        moved._views = self._views.to(moved._device)
         return moved
 
     def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:
@@ -85,8 +93,8 @@ class Eigen:
         Returns
         -------
         torch.Tensor
-            float32, shape ``(n, K, *(axes * scale))``: ``gain_k * (network(e_k) - cubic(e_k))`` of the normalised
-            eigenimages e_k, on the normalised scale of the bands.
+            float32, shape ``(n, K, *(axes * scale))``: ``sum over m of back[k, m] gain[m] (network(v_m) - rest(v_m))``
+            of the normalised views v_m, on the normalised scale of the bands.
 
         Raises
         ------
@@ -95,52 +103,59 @@ class Eigen:
         """
         with torch.inference_mode():
             images = self._project(tiles.to(self._device))
-            groups = [
-                self._details(images[:, first : first + self._group], origins, first)
-                for first in range(0, self._basis.k, self._group)
-            ]
-            return torch.cat(groups, dim=1)
+            total: torch.Tensor | None = None
+            for first in range(0, self._basis.seen, self._group):
+                details = self._details(images[:, first : first + self._group], origins)
+                for m, seen in enumerate(details.unbind(dim=1), start=first):
+                    # Views are added one by one: the order of a matrix product would depend on its shape.
+                    weights = torch.from_numpy(self._basis.back[:, m] * self._basis.gain[m]).to(seen)
+                    share = seen[:, None] * weights.view(-1, *[1] * (seen.ndim - 1))
+                    total = share if total is None else total.add_(share)
+            assert total is not None
+            return total
 
     def _project(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Return the normalised eigenimages, float32, shape ``(n, K, *axes)``."""
+        """Return the normalised views, float32, shape ``(n, views, *axes)``."""
         basis = self._basis
         offset, gain = (torch.from_numpy(figures).to(self._device)[:, None] for figures in (basis.offset, basis.gain))
-        images = torch.empty(len(tiles), basis.k, *tiles.shape[2:], device=self._device)
+        images = torch.empty(len(tiles), basis.seen, *tiles.shape[2:], device=self._device)
         step = max(1, _VALUES // basis.bands)
         for tile, image in zip(tiles.flatten(2), images.flatten(2), strict=True):
             for start in range(0, tile.shape[1], step):
                 part = slice(start, start + step)
-                amounts = product(self._vectors, tile[:, part], bits=SPECTRUM_BITS)
+                amounts = product(self._views, tile[:, part], bits=SPECTRUM_BITS)
                 image[:, part] = amounts.sub_(offset).div_(gain)
         return images
 
-    def _details(self, images: torch.Tensor, origins: torch.Tensor, first: int) -> torch.Tensor:
-        """Return the details of the eigenimages from `first` on, shape as the images' times the scale."""
-        count, k, *edges = images.shape
-        single = images.reshape(count * k, 1, *edges)
-        details = self._model(single, origins.repeat_interleave(k, dim=0)) - self._cubic(single, origins)
-        gain = torch.from_numpy(self._basis.gain[first : first + k]).to(details)
-        scaled: torch.Tensor = details.reshape(count, k, *details.shape[2:]) * gain.view(-1, *[1] * len(edges))
-        return scaled
+    def _details(self, images: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:
+        """Return what the network adds to some normalised views, shape as theirs times the scale."""
+        count, views, *edges = images.shape
+        single = images.reshape(count * views, 1, *edges)
+        details = self._model(single, origins.repeat_interleave(views, dim=0))
+        details = details - self._rest(single, origins) * (1 - self._repeated)
+        if self._repeated:
+            details -= self._nearest(single, origins) * self._repeated
+        return details.reshape(count, views, *details.shape[2:])
 
 
-def _spec(inner: ModelSpec, cubic: ModelSpec, basis: EigenBasis, *, group: int) -> ModelSpec:
-    assert cubic.receptive is not None
+def _spec(inner: ModelSpec, rest: ModelSpec, basis: EigenBasis, *, group: int) -> ModelSpec:
+    assert rest.receptive is not None
     enlarged = float(math.prod(inner.scale))
-    # All bands, the eigenimages, the details so far and their concatenation, beside a network at work on a group, whose
+    # All bands, the views, the details so far and a view's share of them, beside a network at work on a group, whose
     # result is alive while its interpolation is made.
-    held = 4.0 * basis.bands + 4.0 * basis.k * (1 + 2 * enlarged)
-    busy = max(inner.activation_bytes, cubic.activation_bytes + 4.0 * enlarged)
+    held = 4.0 * basis.bands + 4.0 * basis.seen + 4.0 * basis.k * 2 * enlarged
+    busy = max(inner.activation_bytes, rest.activation_bytes + 8.0 * enlarged)
     return replace(
         inner,
         name=f"{inner.name}, {basis.k} eigenimages",
         channels=basis.bands,
         out_channels=basis.k,
-        multiple=math.lcm(inner.multiple, cubic.multiple),
+        multiple=math.lcm(inner.multiple, rest.multiple),
         receptive=None
         if inner.receptive is None
-        else tuple(max(pair) for pair in zip(inner.receptive, cubic.receptive, strict=True)),
+        else tuple(max(pair) for pair in zip(inner.receptive, rest.receptive, strict=True)),
         activation_bytes=held + group * busy,
-        # The basis, and the slab of spectra that is being projected: in float64, rounded, and its absolute values.
-        weight_bytes=inner.weight_bytes + 8 * basis.bands * basis.k + 3 * 8 * _VALUES,
+        # The basis and its views, which are held twice, and the slab of spectra that is being projected: in float64,
+        # rounded, and its absolute values.
+        weight_bytes=inner.weight_bytes + 8 * basis.bands * (basis.k + 2 * basis.seen) + 3 * 8 * _VALUES,
     )

@@ -8,7 +8,6 @@ two of few bits, so that every partial sum is a number that float64 holds, and a
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import torch
 from scipy import linalg
 
 from scalesr.errors import ModelError
+from scalesr.models.eigen_views import choose_views, from_views, most_views
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,51 +33,60 @@ DETAIL_BITS = 24
 """Bits behind the point of the details that are mixed: as many as a float32 between 1/2 and 1 has."""
 MOST = 512
 """Most eigenimages of a basis: with more, little is saved over the network on each band."""
-_SWEEPS = 20
-"""Most times that all pairs of eigenimages are turned: 0.4 s for 32 of 1,000 bands, 2 s for 64."""
-_TURN = 1e-4
-"""Angle in radians that is too small to turn any more: some 1e-4 of a loading."""
 PERCENTILES = 0.1, 99.9
-"""What of an eigenimage becomes 0 and 1 for the network, as for bands: what networks are trained on. Two and four
+"""What of a view becomes 0 and 1 for the network, as for bands: what networks are trained on. Two and four
 standard deviations around the mean instead cost 0.7 dB on a phantom without noise (32.2 against 32.9)."""
 _FLAT = 2.0**-12
-"""Least range of an eigenimage: below that there is nothing but the rounding of the sums it was fitted to."""
+"""Least range of a view: below that there is nothing but the rounding of the sums it was fitted to."""
 
 
 @dataclass(frozen=True, eq=False)
 class EigenBasis:
-    """Orthonormal spectra, and how the images of their amounts are normalised for a network.
+    """Orthonormal spectra, and the views of the eigenimages that a network is given.
 
-    With x the normalised spectrum of a pixel, eigenimage k is ``e_k = sum over c of vectors[c, k] x_c``; the network is
-    given ``(e_k - offset[k]) / gain[k]``.
+    With x the normalised spectrum of a pixel, eigenimage k is ``e_k = sum over c of vectors[c, k] x_c``. View m is a
+    sum of eigenimages, ``v_m = sum over c of views[c, m] x_c``; the network is given ``(v_m - offset[m]) / gain[m]``.
+    Eigenimages are sums of views again: ``e_k = sum over m of back[k, m] v_m``.
 
     Raises
     ------
     ValueError
-        The shapes do not go together, or the vectors are not orthonormal or no whole multiples of 2^-18.
+        The shapes do not go together, the vectors are not orthonormal, views are longer than 1, or either are no whole
+        multiples of 2^-18.
     """
 
     vectors: NDArray[np.float64]
     """Shape ``(bands, k)``: whole multiples of 2^-18; columns orthonormal but for that rounding."""
+    views: NDArray[np.float64]
+    """Shape ``(bands, views)``: whole multiples of 2^-18; columns of length 1 but for that rounding."""
+    back: NDArray[np.float64]
+    """Shape ``(k, views)``: each eigenimage as a sum of views."""
     offset: NDArray[np.float64]
-    """Shape ``(k,)``: value of each eigenimage that becomes 0."""
+    """Shape ``(views,)``: value of each view that becomes 0."""
     gain: NDArray[np.float64]
-    """Shape ``(k,)``: difference from 0 to 1, positive."""
+    """Shape ``(views,)``: difference from 0 to 1, positive."""
     explained: NDArray[np.float64]
     """Shape ``(bands,)``: share of the variance of each band that the eigenimages hold; 1 for a constant band."""
 
     def __post_init__(self) -> None:
         bands, k = self.vectors.shape
-        if not (self.offset.shape == self.gain.shape == (k,) and self.explained.shape == (bands,)):
-            raise ValueError("one offset and gain per eigenimage, and one share per band")
+        seen = self.views.shape[1]
+        shapes = (self.views.shape, self.back.shape, self.offset.shape, self.gain.shape, self.explained.shape)
+        if shapes != ((bands, seen), (k, seen), (seen,), (seen,), (bands,)):
+            raise ValueError("one offset and gain per view, and one share per band")
         if not 1 <= k <= min(bands, MOST):
             raise ValueError(f"{k} were asked for, and an image of {bands} bands has {min(bands, MOST)} at the most")
-        whole = self.vectors * 2.0**VECTOR_BITS
-        if not np.array_equal(whole, np.rint(whole)):
-            raise ValueError(f"loadings are whole multiples of 2^-{VECTOR_BITS}")
-        # `product` relies on it: no row or column is then longer than 1.05.
+        for loadings in (self.vectors, self.views):
+            whole = loadings * 2.0**VECTOR_BITS
+            if not np.array_equal(whole, np.rint(whole)):
+                raise ValueError(f"loadings are whole multiples of 2^-{VECTOR_BITS}")
+        # `product` relies on both: no row or column is then longer than 1.05.
         if not np.linalg.norm(self.vectors.T @ self.vectors - np.eye(k)) < 0.1:
             raise ValueError("vectors are orthonormal")
+        if not (np.linalg.norm(self.views, axis=0) < 1.05).all():
+            raise ValueError("views are no longer than 1")
+        if not np.isfinite(self.back).all():
+            raise ValueError("eigenimages are finite sums of views")
         if not (self.gain > 0).all():
             raise ValueError("gains are positive")
 
@@ -91,17 +100,40 @@ class EigenBasis:
         """Number of eigenimages."""
         return int(self.vectors.shape[1])
 
+    @property
+    def seen(self) -> int:
+        """Number of views, each of which goes through the network."""
+        return int(self.views.shape[1])
+
+    @classmethod
+    def blank(cls, *, bands: int, k: int) -> EigenBasis:
+        """Return a basis of the largest size that `fit` may give, to plan with before there is one.
+
+        Raises
+        ------
+        ValueError
+            `k` is out of range.
+        """
+        seen = most_views(bands=bands, k=k)
+        return cls(
+            vectors=np.eye(bands, k),
+            views=np.eye(bands, seen),
+            back=np.eye(k, seen),
+            offset=np.zeros(seen),
+            gain=np.ones(seen),
+            explained=np.zeros(bands),
+        )
+
     @classmethod
     def fit(cls, sums: SpectralSums, k: int) -> EigenBasis:
-        """Return the `k` directions of most variance about the mean spectrum, rotated to simple structure (varimax).
+        """Return the `k` directions of most variance about the mean spectrum, and what the network is to see of them.
 
-        The rotation (Kaiser 1958) gives each eigenimage few bands that are alike. They hold the same variance as
-        before, but the network meets images like those of bands: on phantoms with noise 0.1 to 0.4 dB more, and
-        spectral angles 1 to 5 % smaller, for 8 to 32 eigenimages. As many eigenimages as bands are the bands.
+        Eigenimages look like no band, and a network that is not linear does worse on them. It is given views of their
+        space instead, some three for each, in directions that the bands gather around (`choose_views`): these look
+        like bands without what the eigenimages do not hold. As many eigenimages as bands are seen as the bands.
 
         Eigenimages are in the order of their variance. Each vector has the sign that makes its loadings sum to
-        something positive (of a sum of 0: that makes its first loading positive), so that what is bright in the bands
-        is bright in it.
+        something positive (of a sum of 0: that makes its first loading positive).
 
         Libraries differ in the last bits of eigenvectors: fit once and keep `to_bytes`.
 
@@ -127,15 +159,17 @@ class EigenBasis:
         covariance = sums.covariance()
         # Of 2,000 bands the 32 largest take 1.4 s, and all of them 3.5 s.
         _, found = linalg.eigh(covariance, subset_by_index=[sums.bands - k, sums.bands - 1], driver="evr")
-        turned = _varimax(found)
-        order = np.argsort(-(turned * (covariance @ turned)).sum(axis=0), kind="stable")
-        whole = np.rint(turned[:, order] * 2.0**VECTOR_BITS).astype(np.int64)
+        whole = np.rint(found[:, ::-1] * 2.0**VECTOR_BITS).astype(np.int64)
         vectors = (whole * [_sign(column) for column in whole.T]) * 2.0**-VECTOR_BITS
+        views = vectors @ choose_views(vectors, most_views(bands=sums.bands, k=k)).T
+        views = np.rint(views * 2.0**VECTOR_BITS) * 2.0**-VECTOR_BITS
         mixed = covariance @ vectors
         within = vectors.T @ mixed
-        low, high = np.percentile(vectors.T @ sums.sample(), PERCENTILES, axis=1)
+        low, high = np.percentile(views.T @ sums.sample(), PERCENTILES, axis=1)
         return cls(
             vectors=vectors,
+            views=views,
+            back=from_views(views.T @ vectors),
             offset=low,
             gain=np.maximum(high - low, _FLAT),
             explained=_explained(np.diag(covariance), vectors, mixed, within),
@@ -143,7 +177,7 @@ class EigenBasis:
 
     def to_bytes(self) -> bytes:
         """Return the basis as the bytes of a safetensors file; the same basis gives the same bytes."""
-        names = ("vectors", "offset", "gain", "explained")
+        names = ("vectors", "views", "back", "offset", "gain", "explained")
         data: bytes = safetensors.numpy.save({name: np.ascontiguousarray(getattr(self, name)) for name in names})
         return data
 
@@ -245,29 +279,6 @@ def product(matrix: torch.Tensor, numbers: torch.Tensor, *, bits: int) -> torch.
         # Where a high part is 0 this adds 0, so that the same number comes out whatever it was split together with.
         result = (matrix @ low).add_(matrix @ high * part)
     return result.mul_(2.0**-bits).add_(0.0)
-
-
-def _varimax(loadings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return orthonormal columns turned such that the variances of their squares add up to the most.
-
-    Two columns at a time, by the angle that is best for them (Kaiser 1958), until none turns any more.
-    """
-    rows = loadings.T.copy()
-    bands = rows.shape[1]
-    for _ in range(_SWEEPS):
-        largest = 0.0
-        for first, second in itertools.combinations(rows, 2):
-            u, v = first * first - second * second, 2 * first * second
-            a, b = u.sum(), v.sum()
-            sine = 2 * (u * v).sum() - 2 * a * b / bands
-            cosine = (u * u - v * v).sum() - (a * a - b * b) / bands
-            angle = math.atan2(sine, cosine) / 4
-            turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-            first[:], second[:] = turn[:, :1] * first + turn[:, 1:] * second
-            largest = max(largest, abs(angle))
-        if largest < _TURN:
-            break
-    return rows.T
 
 
 def _sign(loadings: NDArray[np.int64]) -> int:

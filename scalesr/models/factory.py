@@ -47,7 +47,7 @@ def build(name: str, options: Mapping[str, Any]) -> nn.Module | Model:
     ModelError
         If the module cannot be imported, has no such function, or it fails or returns something else.
     """
-    function = _function(name)
+    function = find(name)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -74,7 +74,7 @@ def fingerprint(name: str, built: nn.Module | Model) -> str:
     What the source imports is not part of it.
     """
     digest = hashlib.sha256(name.encode())
-    source = inspect.getsourcefile(inspect.unwrap(_function(name)))
+    source = inspect.getsourcefile(inspect.unwrap(find(name)))
     if source is not None:
         digest.update(Path(source).read_bytes())
     if isinstance(built, nn.Module):
@@ -110,7 +110,14 @@ def facts(name: str, module: nn.Module, *, axes: str | None, scale: tuple[Fracti
     return Facts(**merged)
 
 
-def _function(name: str) -> Callable[..., Any]:
+def find(name: str) -> Callable[..., Any]:
+    """Import what ``package.module:function`` names.
+
+    Raises
+    ------
+    ModelError
+        If the module cannot be imported, or has no such function.
+    """
     module, _, attribute = name.partition(":")
     try:
         found: Any = importlib.import_module(module)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from scalesr.errors import ModelError
-from scalesr.models import catalogue, checkpoint, determinism, factory, spandrel, trial
+from scalesr.models import architectures, catalogue, checkpoint, determinism, factory, spandrel, trial
 from scalesr.models.baselines import BASELINES, Interpolation
 from scalesr.models.channels import fitted
 from scalesr.models.edsr import EDSR
@@ -22,7 +22,7 @@ from scalesr.models.trial import Facts
 
 if TYPE_CHECKING:
     from scalesr.models.checkpoint import Checkpoint
-    from scalesr.models.spec import Flux, Model, ModelRef, Precision
+    from scalesr.models.spec import Flux, Model, ModelRef, ModelSpec, Precision, Sampling
 
 _OWN: dict[str, type[nn.Module]] = {"edsr": EDSR, "rrdb": RRDBNet, "rrdbnet": RRDBNet}
 _ABOUT = ("architecture", "title", "name", "tile", "flux")
@@ -70,7 +70,10 @@ def _built(ref: ModelRef) -> Model:
     if kind == "builtin" and what in BASELINES:
         _insist(ref, catalogue.baseline_hash())
         kernel = next(name for name in BASELINES if name == what)
-        return Interpolation(kernel, axes=settings["axes"], scale=scale or ())
+        points = settings.get("sampling") == "point"
+        return Interpolation(
+            kernel, axes=settings["axes"], scale=scale or (), sampling=("point", "area", "area") if points else None
+        )
     model = (_from_function if kind == "factory" else _from_file)(ref, settings, scale)
     spec = model.spec
     catalogue.check_axes(spec.name, spec.axes, settings["image_axes"])
@@ -79,13 +82,33 @@ def _built(ref: ModelRef) -> Model:
             f"The model '{spec.name}' mixes the axes '{spec.axes}', and '{settings['axes']}' was asked for.",
             remedy="Leave out the axes, or use another model.",
         )
-    if scale is not None and (scale * len(spec.axes) if len(scale) == 1 else scale) != spec.scale:
+    if not _same_scale(scale, spec):
+        assert scale is not None
         own, asked = (" x ".join(map(str, factors)) for factors in (spec.scale, scale))
         raise ModelError(
             f"The model '{spec.name}' scales by {own}, and {asked} was asked for.",
             remedy="Leave out the scale, or use a model made for the one you want.",
         )
+    _check_sampling(settings.get("sampling"), spec)
     return fitted(model, strategy=settings["strategy"], image_channels=settings["image_channels"])
+
+
+def _same_scale(scale: tuple[Fraction, ...] | None, spec: ModelSpec) -> bool:
+    """Return whether a scale that was asked for is the model's; one number means all axes, or z where z alone grows."""
+    if scale is None or scale == spec.scale:
+        return True
+    rest = len(spec.axes) - 1
+    return len(scale) == 1 and spec.scale in (scale * (1 + rest), (*scale, *[Fraction(1)] * rest))
+
+
+def _check_sampling(asked: Sampling | None, spec: ModelSpec) -> None:
+    """Refuse another meaning of the first axis than the model has."""
+    own = spec.sampling[0] if spec.sampling is not None else "area"
+    if asked not in (None, own):
+        raise ModelError(
+            f"The model '{spec.name}' takes the pixels along {spec.axes[0]} for {own}s, and {asked}s were asked for.",
+            remedy="Leave out --sampling, or use another model.",
+        )
 
 
 def _from_function(ref: ModelRef, settings: dict[str, Any], scale: tuple[Fraction, ...] | None) -> Model:
@@ -98,10 +121,19 @@ def _from_function(ref: ModelRef, settings: dict[str, Any], scale: tuple[Fractio
     return Network(built, trial.examine(built, facts, sha256=ref.sha256))
 
 
-def _from_file(ref: ModelRef, settings: dict[str, Any], _scale: tuple[Fraction, ...] | None) -> Model:
+def _from_file(ref: ModelRef, settings: dict[str, Any], scale: tuple[Fraction, ...] | None) -> Model:
     kind, _, what = ref.source.partition(":")
     path = catalogue.weights_of(what) if kind == "builtin" else Path(what)
     weights = checkpoint.read(path, sha256=ref.sha256, trust=settings.get("trust", "safe"))
+    function = architectures.function_of(weights.metadata)
+    if function is not None:
+        return architectures.build(
+            function,
+            weights,
+            scale=scale if architectures.leaves_open(weights.metadata) else None,
+            image_channels=settings["image_channels"],
+            options=json.loads(settings["options"]),
+        )
     module, facts = _own(weights) if "architecture" in weights.metadata else spandrel.describe(weights)
     return Network(module, trial.examine(module, facts, sha256=ref.sha256))
 
@@ -113,7 +145,8 @@ def _own(weights: Checkpoint) -> tuple[nn.Module, Facts]:
     if architecture not in _OWN:
         raise ModelError(
             f"{weights.path} names the architecture '{metadata['architecture']}', which is not known here.",
-            remedy=f"Known are {', '.join(sorted(_OWN))}; networks that spandrel knows need no such name.",
+            remedy=f"Install the package that announces it. Known are "
+            f"{', '.join(sorted({*_OWN, *architectures.announced()}))}; networks of spandrel need no such name.",
         )
     try:
         # A name with a dot, such as `training.steps`, is a note and no size.

@@ -38,7 +38,7 @@ class Network:
     ) -> None:
         determinism.settle()
         self._device = torch_device(device)
-        self._precision: Precision = _checked(precision, spec=spec, device=self._device)
+        self._precision: Precision = checked_precision(precision, spec=spec, device=self._device)
         self._spec = spec
         self._layout = _layout(module, dimensions=len(spec.axes))
         module = module.eval().requires_grad_(requires_grad=False)
@@ -58,7 +58,7 @@ class Network:
             If the device is absent, or the network cannot run in that format there.
         """
         target = torch_device(device)
-        _checked(precision, spec=self._spec, device=target)
+        checked_precision(precision, spec=self._spec, device=target)
         if target == self._device and precision == self._precision:
             return self
         return Network(copy.deepcopy(self._module), self._spec, device=device, precision=precision)
@@ -97,7 +97,14 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
-def _checked(precision: Precision, *, spec: ModelSpec, device: torch.device) -> Precision:
+def checked_precision(precision: Precision, *, spec: ModelSpec, device: torch.device) -> Precision:
+    """Return a number format that a model can run in on a device.
+
+    Raises
+    ------
+    ModelError
+        It cannot.
+    """
     if precision not in spec.precisions:
         raise ModelError(
             f"The model '{spec.name}' cannot run in {precision}.",

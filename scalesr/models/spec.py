@@ -16,6 +16,11 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Flux = Literal["free", "conserved"]
 """Whether a run keeps, over the area of each input pixel, the mean of the output at what was measured there."""
 
+Sampling = Literal["area", "point"]
+"""What a pixel along an axis stands for. ``area``: the mean over its extent; output pixel j lies at (j + 1/2)/s - 1/2.
+``point``: the value at its centre, as optical sections have it; output pixel j lies at j/s, so that the first pixels
+coincide."""
+
 Strategy = Literal["auto", "single", "triples"]
 """How the channel axis of an image is cut for a model: each channel alone, or three neighbours at a time."""
 
@@ -51,8 +56,22 @@ class ModelSpec:
     """Peak bytes of live tensors for each input pixel of a tile in fp32, beyond the weights; counted, not believed."""
     weight_bytes: int = 0
     """Bytes of the parameters in fp32."""
-    tile: int | None = None
-    """Edge of the tile that the author recommends, if any."""
+    tile: int | tuple[int, ...] | None = None
+    """Edge of the tile that the author recommends, if any; one for all of `axes`, or one for each."""
+    halo: tuple[int, ...] | None = None
+    """Context, for each of `axes`, that the author recommends where the receptive field has no bound."""
+    blend: tuple[int, ...] | None = None
+    """Half-width of the cross-fade between tiles that the author recommends, for each of `axes`; none: 0."""
+    sampling: tuple[Sampling, ...] | None = None
+    """What pixels along each of `axes` stand for; none: the mean over their area."""
+    verbatim: Literal["none", "planes"] = "none"
+    """``planes``: the measured planes, the first of `axes`, are to be found unchanged in the output, plane k at row
+    ``row_of(k, scale)``."""
+    deviation: Literal["none", "returned"] = "none"
+    """``returned``: the model returns ``2 * out_channels`` channels, the second half of which are standard deviations
+    of the first."""
+    holes: Literal["filled", "inpainted"] = "filled"
+    """What the model wants where nothing was measured: a plausible value, or NaN, which it makes up for itself."""
     flux: Flux = "free"
     """What its author recommends for runs: ``conserved`` for measurements that are sums over a pixel's area."""
 
@@ -67,6 +86,16 @@ class ModelRef:
     """Hash of the weights, or of the source of a model that has none. Loading refuses another hash."""
     options: tuple[tuple[str, Any], ...] = ()
     """Sorted (name, value) pairs given to the loader: scale, axes, strategy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a model does for one tile."""
+
+    passes: int
+    """Passes of a network, each of one image of a batch."""
+    flops: float
+    """Floating-point operations, two for each multiplication with addition."""
 
 
 @runtime_checkable
@@ -96,3 +125,22 @@ class Model(Protocol):
         torch.Tensor
             float32, shape ``(n, out_channels, *(axes * scale))``.
         """
+
+
+@runtime_checkable
+class Tailored(Protocol):
+    """A model whose work on a tile depends on how much of the tile is asked for."""
+
+    def tailored(self, margins: tuple[int, ...]) -> Model:
+        """Return the same model for tiles of which so many input pixels at either end of each axis are only context.
+
+        What it returns there is anything finite; the rest is, bit for bit, what it would be without margins.
+        """
+
+    def cost(self, tile: tuple[int, ...], margins: tuple[int, ...]) -> Cost:
+        """Return what one tile of so many input pixels costs."""
+
+
+def row_of(plane: int, scale: Fraction) -> int:
+    """Return the output row at which a plane lies where planes are points: that nearest to plane x scale, halves up."""
+    return (2 * plane * scale.numerator + scale.denominator) // (2 * scale.denominator)

@@ -2,7 +2,7 @@
 
 from scalesr.tiling.axis import AxisLattice
 from scalesr.tiling.choose import choose_block, choose_cell, choose_unit, round_up
-from scalesr.tiling.describe import aligned, describe, human_bytes
+from scalesr.tiling.describe import aligned, describe, human_bytes, human_flops
 from scalesr.tiling.lattice import Index, Lattice, Offset
 from scalesr.tiling.plan import LevelPlan, Plan, plan_levels
 from scalesr.tiling.reflect import reflect, reflected_span
@@ -23,6 +23,7 @@ __all__ = [
     "choose_unit",
     "describe",
     "human_bytes",
+    "human_flops",
     "plan_levels",
     "ramp",
     "reflect",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Literal
 
 from scalesr.errors import PlanError
 from scalesr.tiling.reflect import reflected_span
@@ -45,6 +46,9 @@ class AxisLattice:
     """Half-width of the cross-fade between neighbours, in input pixels; 0 is plain cropping."""
     block: int = 1
     """Cells of one block along this axis."""
+    sampling: Literal["area", "point"] = "area"
+    """What a pixel stands for: the mean over its extent, or the value at its centre, output pixel j then lying at
+    j / scale."""
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -85,8 +89,13 @@ class AxisLattice:
 
     @cached_property
     def out_size(self) -> int:
-        """Output pixels: those that lie wholly inside the input's extent, at least one."""
-        return max(1, int(self.size * self.scale))
+        """Output pixels: those that lie wholly inside the input's extent, at least one.
+
+        Of points, also the one nearest to the last input pixel, which lies beyond that at some scales below 3/2.
+        """
+        inside = max(1, int(self.size * self.scale))
+        last = int((self.size - 1) * self.scale + Fraction(1, 2))
+        return inside if self.sampling == "area" else max(inside, last + 1)
 
     @cached_property
     def out_cell(self) -> int:

@@ -23,7 +23,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("input", _image(axes, lattice.shape, plan.in_dtype, plan.in_itemsize)),
         ("output", _image(axes, lattice.out_shape, plan.out_dtype, plan.out_itemsize)),
-        ("scale", ", ".join(f"{axis.scale} along {axis.name}" for axis in axes if axis.scale != 1) or "unchanged"),
+        ("scale", ", ".join(_scale(axis) for axis in axes if axis.scale != 1) or "unchanged"),
         (
             "tiles",
             f"{plan.tiles:,}, each computed once: computed over needed is {plan.tiles_computed / plan.tiles:.2f}",
@@ -39,6 +39,8 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         *([("eigenimages", _eigen(plan))] if plan.components is not None else []),
         *([("flux", "the mean over each input pixel is what was measured there")] if plan.flux == "conserved" else []),
         *([("strips", f"{human_bytes(plan.bytes_strips)} pass between blocks")] if lattice.offsets else []),
+        *([("missing", _missing(plan))] if plan.missing_planes else []),
+        *([("work", _work(plan))] if plan.passes else []),
         ("arithmetic", _arithmetic(plan)),
     ]
 
@@ -58,6 +60,29 @@ def human_bytes(count: float) -> str:
     return f"{count:.3g} PB" if count < 1000 else f"{count / 1000:.3g} EB"
 
 
+def human_flops(count: float) -> str:
+    """Return a number of floating-point operations: ``2.14 PFLOP``."""
+    for unit in ("", "k", "M", "G", "T", "P"):
+        if count < 1000:
+            return f"{count:.3g} {unit}FLOP"
+        count /= 1000
+    return f"{count:,.3g} EFLOP" if count < 1000 else f"{count:,.0f} EFLOP"
+
+
+def _missing(plan: Plan) -> str:
+    shown = ", ".join(map(str, plan.missing_planes[:6])) + (" ..." if len(plan.missing_planes) > 6 else "")
+    many = len(plan.missing_planes)
+    return f"{many:,} plane{'s' * (many > 1)} ({shown}) that were not measured are made up by the model"
+
+
+def _work(plan: Plan) -> str:
+    each = 1e9 / prod(plan.lattice.out_shape)
+    return (
+        f"{plan.passes:,} passes of the network, {human_flops(plan.flops)}; for a gigavoxel of output "
+        f"{plan.passes * each:,.0f} passes, {human_flops(plan.flops * each)}"
+    )
+
+
 def _times(sizes: Iterable[int]) -> str:
     return " x ".join(str(size) for size in sizes)
 
@@ -65,6 +90,10 @@ def _times(sizes: Iterable[int]) -> str:
 def _image(axes: Sequence[AxisLattice], shape: Sequence[int], dtype: str, itemsize: int) -> str:
     sizes = ", ".join(f"{axis.name} {size:,}" for axis, size in zip(axes, shape, strict=True))
     return f"{sizes}; {dtype}; {human_bytes(prod(shape) * itemsize)}"
+
+
+def _scale(axis: AxisLattice) -> str:
+    return f"{axis.scale} along {axis.name}" + (", between points" if axis.sampling == "point" else "")
 
 
 def _tile(axis: AxisLattice) -> str:

@@ -7,12 +7,13 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.errors import PlanError
 from scalesr.tiling.axis import AxisLattice
-from scalesr.tiling.choose import BANDS_TOGETHER, choose_chunk
+from scalesr.tiling.choose import BANDS_TOGETHER, choose_chunk, round_up
 from scalesr.tiling.describe import aligned, describe
 from scalesr.tiling.lattice import Lattice
 
@@ -71,6 +72,16 @@ class Plan:
     flux: Literal["free", "conserved"] = "free"
     """Whether the mean of the output over each input pixel is brought to what was measured there."""
 
+    deviation: Literal["none", "kept"] = "none"
+    """Whether the standard deviations that the model returns are summed, and written as an image of their own."""
+    verbatim: Literal["none", "planes"] = "none"
+    """``planes``: those of the input, along the first axis that the model mixes, are found unchanged in the output."""
+    missing_planes: tuple[int, ...] = ()
+    """Planes of the input, along that axis, that were not measured: the model makes them up."""
+    tile_passes: int = 0
+    """Passes of a network that one tile takes, where the model counts them."""
+    tile_flops: float = 0.0
+    """Floating-point operations of one tile, where the model counts them."""
     components: tuple[int, int] | None = None
     """Axis of the bands, and how many eigenimages stand for them in the sums; ``None`` where each band is itself."""
 
@@ -91,6 +102,11 @@ class Plan:
         band, _ = self.components
         axis, shard = self.lattice.axes[band], self.levels[0].shard[band]
         return min(axis.size, max(shard, BANDS_TOGETHER // shard * shard))
+
+    @property
+    def kinds(self) -> int:
+        """Kinds of sums: one of values and, where they are kept, one of their standard deviations."""
+        return 2 if self.deviation == "kept" else 1
 
     @property
     def sum_dtype(self) -> str:
@@ -117,6 +133,34 @@ class Plan:
     def blocks(self) -> int:
         """Blocks, which are the units of scheduling, of writing and of resuming."""
         return self.lattice.blocks
+
+    @cached_property
+    def tiles_padded(self) -> int:
+        """Tiles that go through the network: with those that fill the last batch of each block up."""
+        # Along an axis all blocks but the last have the same number of cells.
+        sizes = []
+        for axis in self.lattice.axes:
+            last = len(axis.block_cells(axis.blocks - 1))
+            sizes.append([(axis.block, axis.blocks - 1), (last, 1)])
+        return sum(
+            prod(many for _, many in pick) * round_up(prod(cells for cells, _ in pick), self.batch)
+            for pick in product(*sizes)
+        )
+
+    @property
+    def passes(self) -> int:
+        """Passes of the network that the whole run takes, each of one image of a batch; 0 where it is not known."""
+        return self.tiles_padded * self.tile_passes
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations that the network takes for the whole run; 0 where it is not known."""
+        return self.tiles_padded * self.tile_flops
+
+    @property
+    def sampling(self) -> tuple[Literal["area", "point"], ...]:
+        """What a pixel stands for along each axis of the image."""
+        return tuple(axis.sampling for axis in self.lattice.axes)
 
     @cached_property
     def strips(self) -> int:
@@ -150,7 +194,7 @@ class Plan:
     @property
     def reads_again(self) -> bool:
         """Whether a block's own pixels are read once more when its voxels are made."""
-        return self.flux == "conserved" or self.components is not None
+        return self.flux == "conserved" or self.verbatim == "planes" or self.components is not None
 
     @cached_property
     def requests_read(self) -> int:
@@ -169,8 +213,9 @@ class Plan:
 
     @property
     def bytes_written(self) -> int:
-        """Bytes of all levels before compression."""
-        return sum(prod(level.shape) for level in self.levels) * self.out_itemsize
+        """Bytes of all levels before compression; standard deviations are float32."""
+        itemsize = self.out_itemsize + (4 if self.deviation == "kept" else 0)
+        return sum(prod(level.shape) for level in self.levels) * itemsize
 
     @property
     def requests_written(self) -> int:
@@ -179,14 +224,14 @@ class Plan:
         # Blocks at the lower end of every axis that is blended have nobody to hand a strip to.
         axes, grid = self.lattice.axes, self.lattice.grid
         without_strips = prod(1 if axis.strip else count for axis, count in zip(axes, grid, strict=True))
-        return shards + self.blocks + (self.blocks - without_strips)
+        return shards * self.kinds + self.blocks + (self.blocks - without_strips)
 
     @cached_property
     def bytes_strips(self) -> int:
         """Bytes of all strips, which are written once and read once, beside input and output."""
         own = [axis.cells * axis.out_cell for axis in self.summed.axes]
         given = [axis.strip * (axis.blocks - 1) for axis in self.summed.axes]
-        return (prod(o + g for o, g in zip(own, given, strict=True)) - prod(own)) * self.sum_itemsize
+        return (prod(o + g for o, g in zip(own, given, strict=True)) - prod(own)) * self.sum_itemsize * self.kinds
 
     @cached_property
     def largest(self) -> tuple[int, ...]:

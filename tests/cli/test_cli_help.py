@@ -13,7 +13,7 @@ import scalesr
 from scalesr.cli import app
 
 COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo", "train")
-BELOW = (("train", "hyres"),)
+BELOW = (("train", "hyres"), ("train", "msdsr"), ("train", "msdsr-slices"), ("train", "msdsr-fast"))
 """Commands of commands."""
 PACKAGE = Path(scalesr.__file__).parent
 

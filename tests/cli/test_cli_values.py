@@ -11,7 +11,9 @@ from scalesr.cli.values import (
     parse_bytes,
     parse_normalise,
     parse_pixel_size,
+    parse_planes,
     parse_scale,
+    parse_settings,
     parse_shape,
     parse_sizes,
 )
@@ -73,3 +75,40 @@ def test_pixel_sizes() -> None:
     for text in ("small", "z=", "z=1,2"):
         with pytest.raises(OptionError, match="--pixel-size"):
             parse_pixel_size(text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ((), ()),
+        (("steps=20", "eta=0.5"), (("eta", 0.5), ("steps", 20))),
+        (("paper_exact=true", "sampler=ddim"), (("paper_exact", True), ("sampler", "ddim"))),
+        (('name="20"', "steps=1", "steps=2"), (("name", "20"), ("steps", 2))),
+        (("a = b=c",), (("a", "b=c"),)),
+    ],
+)
+def test_settings_of_a_model(texts: tuple[str, ...], expected: tuple[tuple[str, object], ...]) -> None:
+    assert parse_settings(texts) == expected
+
+
+@pytest.mark.parametrize("text", ["steps", "=2", "steps=", "a b=1", "a=[1, 2]", "a=null", 'a={"b": 1}'])
+def test_settings_that_set_nothing(text: str) -> None:
+    with pytest.raises(OptionError, match="--set"):
+        parse_settings([text])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), (" none", "none"), ("5, 17,5", (5, 17)), ("0", (0,))])
+def test_missing_planes(text: str, expected: object) -> None:
+    assert parse_planes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5,", "-1", "1-3", "some"])
+def test_no_missing_planes(text: str) -> None:
+    with pytest.raises(OptionError, match="--missing-planes"):
+        parse_planes(text)
+
+
+def test_a_scale_may_be_a_word() -> None:
+    assert parse_scale("isotropic") == "isotropic"
+    with pytest.raises(OptionError, match="isotropic"):
+        parse_scale("isotropic,1,1")

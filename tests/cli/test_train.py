@@ -47,7 +47,7 @@ def test_a_trained_network_runs(cube: Path, tmp_path: Path) -> None:
     found = only_json(result)
     assert found["steps"] == 4
     assert found["judged"] == "held-out strips"
-    assert set(found["scores"]) == set(found["cubic"]) == {"psnr", "ssim", "frc"}
+    assert set(found["scores"]) == set(found["reference"]) == {"psnr", "ssim", "frc"}
     ran = call("run", cube, tmp_path / "out.zarr", "--model", found["weights"], "--scheduler", "serial", "--json")
     assert ran.exit_code == 0, ran.output
     out = open_image(tmp_path / "out.zarr")

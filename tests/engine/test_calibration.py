@@ -39,7 +39,7 @@ def measure(edsr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
 
     def run(clock: Clock, how: str = "once", slots: int = 1) -> Any:
-        monkeypatch.setattr(calibration, "_time", clock)
+        monkeypatch.setattr(calibration, "time_call", clock)
         ref = resolve(str(edsr), image_channels=1, image_axes="yx")
         return calibrate(ref, halo=HALO, device="cpu", precision="fp32", threads=1, slots=slots, how=how)  # type: ignore[arg-type]
 

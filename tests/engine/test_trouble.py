@@ -181,6 +181,7 @@ def test_out_of_memory_halves_the_batch(
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return model(tiles, origins)
 
+        greedy.spec = model.spec  # type: ignore[attr-defined] # a function that looks like a model
         return greedy
 
     monkeypatch.setattr("scalesr.engine.inference.load", greedy_load)

@@ -14,7 +14,7 @@ from scalesr.hyres.family import InstrumentFamily
 from scalesr.hyres.instrument import Instrument
 from scalesr.hyres.patches import MARGIN, Pairs, Patches, measure
 from scalesr.hyres.presets import PRESETS
-from scalesr.hyres.sources import ArraySource
+from scalesr.learning import ArraySource
 from scalesr.metrics.blurs import Diffraction, Gaussian
 
 

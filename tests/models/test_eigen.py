@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from scalesr.models import Model, ModelSpec
 from scalesr.models.baselines import Baseline, Interpolation
 from scalesr.models.eigen import Eigen
 from scalesr.models.eigen_basis import DETAIL_BITS, VECTOR_BITS, EigenBasis, mix, product
+from scalesr.models.eigen_views import choose_views, from_views, most_views
 from scalesr.models.network import Network
 from scalesr.models.rrdb import RRDBNet
 from scalesr.models.spectral_sums import SpectralSums
@@ -47,6 +49,12 @@ def basis_of(image: NDArray[Any], k: int) -> EigenBasis:
 
 def interpolation(kernel: Baseline) -> Interpolation:
     return Interpolation(kernel, axes="yx", scale=SCALE)
+
+
+def between(single: NDArray[np.float32], repeated: float) -> NDArray[np.float32]:
+    """Return pixels that are enlarged with a share of repeated ones."""
+    found: NDArray[np.float32] = (1 - repeated) * run(interpolation("cubic"), single)
+    return found + repeated * run(interpolation("nearest"), single)
 
 
 def network(channels: int = 1) -> Network:
@@ -96,32 +104,66 @@ def test_vectors_span_the_directions_of_most_variance_and_have_few_bits(k: int) 
     assert (np.diff(variances) <= 1e-9).all()
 
 
-def test_bands_that_are_alike_share_an_eigenimage() -> None:
-    """Three kinds of bands that overlap in their eigenvectors are told apart, as varimax is meant to."""
+def test_bands_that_are_alike_share_a_view() -> None:
+    """Three kinds of bands that overlap in their eigenvectors are told apart, and a view is all bands of a kind."""
     rng = np.random.default_rng(6)
     kinds = np.repeat(np.arange(3), 5)
     image = rng.random((3, 40, 40))[kinds] + 0.01 * rng.standard_normal((15, 40, 40))
-    loadings = np.abs(basis_of(image, 3).vectors)
-    strong = loadings > 0.4
+    strong = np.abs(basis_of(image, 3).views) > 0.4
     assert (strong.sum(axis=0) == 5).all()
-    assert (loadings[~strong] < 0.05).all()
     assert all(len(set(kinds[column])) == 1 for column in strong.T)
+    assert {kinds[column][0] for column in strong.T} == {0, 1, 2}
 
 
-def test_as_many_eigenimages_as_bands_are_the_bands() -> None:
-    image = cube(9, 20, 21, noise=0.1)
-    vectors = basis_of(image, 9).vectors
-    band = vectors.argmax(axis=0)
+def test_as_many_eigenimages_as_bands_are_seen_as_the_bands() -> None:
+    basis = basis_of(cube(9, 20, 21, noise=0.1), 9)
+    band = basis.views.argmax(axis=0)
     assert sorted(band) == list(range(9))
-    np.testing.assert_allclose(vectors, np.eye(9)[:, band], atol=1e-3)
+    np.testing.assert_allclose(basis.views, np.eye(9)[:, band], atol=1e-4)
+    np.testing.assert_allclose(basis.vectors @ basis.back, np.eye(9)[:, band], atol=1e-4)
 
 
-def test_eigenimages_are_normalised_by_their_percentiles() -> None:
+@given(k=st.integers(1, 5), bands=st.integers(5, 30), seed=st.integers(0, 20))
+@settings(max_examples=25, deadline=None)
+def test_eigenimages_are_sums_of_their_views(k: int, bands: int, seed: int) -> None:
+    basis = basis_of(cube(bands, 12, 13, noise=0.2, seed=seed), k)
+    assert 1 <= basis.seen <= most_views(bands=bands, k=k) == EigenBasis.blank(bands=bands, k=k).seen
+    assert np.array_equal(basis.views * UNIT, np.rint(basis.views * UNIT))
+    np.testing.assert_allclose(np.linalg.norm(basis.views, axis=0), 1, atol=1e-4)
+    # Views lie in the space of the eigenimages, and make them up again.
+    np.testing.assert_allclose(basis.vectors @ (basis.vectors.T @ basis.views), basis.views, atol=1e-4)
+    np.testing.assert_allclose(basis.back @ basis.views.T, basis.vectors.T, atol=1e-3)
+
+
+@given(seed=st.integers(0, 50), k=st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_views_turn_with_the_space(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    loadings, turn = rng.random((20, k)) - 0.2, np.linalg.qr(rng.standard_normal((k, k)))[0]
+    views = choose_views(loadings, 8)
+    np.testing.assert_allclose(choose_views(loadings @ turn, 8), views @ turn, atol=1e-9)
+    assert len(views) <= 8
+    np.testing.assert_allclose(np.linalg.norm(views, axis=1), 1)
+
+
+def test_bands_that_differ_by_their_strength_are_one_view_and_their_negatives_another() -> None:
+    loadings = np.outer([1, 0.5, 0.1, 2], [0.6, 0.8])
+    np.testing.assert_allclose(choose_views(loadings, 4), [[0.6, 0.8]])
+    np.testing.assert_allclose(choose_views(np.concatenate([loadings, -loadings]), 4), [[0.6, 0.8], [-0.6, -0.8]])
+
+
+def test_what_no_view_holds_is_left_to_interpolation() -> None:
+    back = from_views(np.array([[1, 0.0], [1, 1e-3], [1, -1e-3]]))
+    np.testing.assert_allclose(back, np.array([[1 / 3] * 3, [0.0] * 3]), atol=1e-3)
+
+
+def test_views_are_normalised_by_their_percentiles() -> None:
     image = cube(6, 60, 60)
     basis = basis_of(image, 3)
-    images = np.tensordot(basis.vectors.T, image, 1).reshape(3, -1)
+    images = np.tensordot(basis.views.T, image, 1).reshape(basis.seen, -1)
     normalised = (images - basis.offset[:, None]) / basis.gain[:, None]
-    np.testing.assert_allclose(np.percentile(normalised, [0.1, 99.9], axis=1), [[0] * 3, [1] * 3], atol=1e-3)
+    wanted = np.repeat([[0.0], [1.0]], basis.seen, axis=1)
+    np.testing.assert_allclose(np.percentile(normalised, [0.1, 99.9], axis=1), wanted, atol=1e-3)
 
 
 @given(seed=st.integers(0, 30), bands=st.integers(2, 8))
@@ -162,7 +204,7 @@ def test_an_image_without_variance_has_a_basis_all_the_same() -> None:
 def test_bytes_bring_the_basis_back() -> None:
     basis = basis_of(cube(7, 9, 9), 3)
     again = EigenBasis.from_bytes(basis.to_bytes())
-    for name in ("vectors", "offset", "gain", "explained"):
+    for name in ("vectors", "views", "back", "offset", "gain", "explained"):
         assert np.array_equal(getattr(again, name), getattr(basis, name))
     assert again.sha256 == basis.sha256 != basis_of(cube(7, 9, 9), 2).sha256
     for damaged in (b"", basis.to_bytes()[:-8], b"\0" * 100):
@@ -172,18 +214,21 @@ def test_bytes_bring_the_basis_back() -> None:
 
 def test_a_basis_that_is_none_is_refused() -> None:
     good = basis_of(cube(5, 9, 9), 2)
-    figures = {"vectors": good.vectors, "offset": good.offset, "gain": good.gain, "explained": good.explained}
     wrong: list[tuple[str, NDArray[np.float64]]] = [
-        ("offset", np.zeros(3)),
+        ("offset", np.zeros(good.seen + 1)),
         ("explained", np.zeros(4)),
         ("vectors", good.vectors + 2.0**-30),
         ("vectors", np.ones((5, 2))),
-        ("gain", np.zeros(2)),
-        ("gain", np.full(2, np.nan)),
+        ("views", good.views + 2.0**-30),
+        ("views", 2 * good.views),
+        ("back", good.back[:, 1:]),
+        ("back", np.full_like(good.back, np.inf)),
+        ("gain", np.zeros(good.seen)),
+        ("gain", np.full(good.seen, np.nan)),
     ]
     for name, values in wrong:
         with pytest.raises(ValueError):
-            EigenBasis(**figures | {name: values})
+            replace(good, **{name: values})
 
 
 def test_numbers_of_eigenimages_that_cannot_be() -> None:
@@ -335,15 +380,29 @@ def test_a_few_eigenimages_lose_no_more_than_the_details_of_the_rest() -> None:
     assert np.sqrt(np.mean(left**2)) < 1.2e-3 < 0.1 * np.sqrt(np.mean((cubic - single) ** 2))
 
 
-def test_details_are_those_of_the_network_on_normalised_eigenimages() -> None:
+@pytest.mark.parametrize("repeated", [0.0, 0.25])
+def test_details_are_those_of_the_network_on_normalised_views(repeated: float) -> None:
     image = cube(6, 14, 15)
-    basis, inner = basis_of(image, 3), network()
-    images = np.tensordot(basis.vectors.T, image.astype(np.float64), 1)
+    basis, inner = basis_of(image, 2), network()
+    images = np.tensordot(basis.views.T, image.astype(np.float64), 1)
     images = (images - basis.offset[:, None, None]) / basis.gain[:, None, None]
     single = images.astype(np.float32)[:, None]
-    expected = (run(inner, single) - run(interpolation("cubic"), single))[:, 0] * basis.gain[:, None, None]
+    views = (run(inner, single) - between(single, repeated))[:, 0] * basis.gain[:, None, None]
+    expected = np.tensordot(basis.back, views, 1)
     assert np.abs(expected).max() > 0.01
-    np.testing.assert_allclose(run(Eigen(inner, basis), image[None])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(run(Eigen(inner, basis, repeated=repeated), image[None])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("repeated", [0.0, 0.25])
+def test_all_eigenimages_are_the_network_on_each_band(repeated: float) -> None:
+    """Of a network that is not linear too, since all views are then bands, but for the percentiles of a sample."""
+    image, inner = cube(8, 16, 18, noise=0.1), network()
+    low, high = np.percentile(image.reshape(8, -1), [0.1, 99.9], axis=1).astype(np.float32)[:, :, None, None]
+    bands = (image - low) / (high - low)
+    basis = basis_of(bands, 8)
+    details = mix(run(Eigen(inner, basis, repeated=repeated), bands[None])[0], basis, bands=range(8))
+    found = between(bands[:, None], repeated)[:, 0] + details
+    np.testing.assert_allclose(found, run(inner, bands[:, None])[:, 0], atol=5e-3)
 
 
 @pytest.mark.parametrize("group", [1, 2, 3])

@@ -22,6 +22,7 @@ from scalesr.images.importing.imzml import PPM, ImzMLSource
 from scalesr.images.importing.matlab import MatlabSource
 from scalesr.images.importing.sequence import SequenceSource
 from scalesr.images.importing.source import Source, orient
+from scalesr.images.importing.spacing import MissingPlanes, evened, noted
 from scalesr.images.importing.tiff import TiffSource
 from scalesr.images.layout import ImageLayout, auto_chunks, auto_shards, pyramid_layout
 from scalesr.images.locations import Location
@@ -57,6 +58,7 @@ def import_image(
     variable: str | None = None,
     peaks: str | os.PathLike[str] | Sequence[float] | None = None,
     ppm: float | None = None,
+    missing_planes: MissingPlanes = "refuse",
     chunks: tuple[int, ...] | None = None,
     shards: tuple[int, ...] | None = None,
     mode: Literal["create", "overwrite"] = "create",
@@ -90,6 +92,8 @@ def import_image(
         of the mean spectrum.
     ppm
         Half the width of the window around each m/z of an imzML file; ``None`` is 10.
+    missing_planes
+        ``keep``: zeros take the place of planes that numbers of files or positions in OME-TIFF show to be missing.
     chunks, shards
         In the order of the written axes (time, channel, space); ``None`` chooses some 16 MiB for a shard.
     mode
@@ -104,7 +108,7 @@ def import_image(
     Raises
     ------
     InputError
-        The source is absent, damaged, ambiguous, or holds no intensities.
+        The source is absent, damaged, ambiguous, lacks planes or holds no intensities.
     OutputError
         The target exists, or cannot be written.
     """
@@ -116,8 +120,10 @@ def import_image(
         peaks=peaks,
         ppm=ppm,
         sized="file" if pixel_size is None else "given",
+        missing_planes=missing_planes,
     )
     try:
+        reader = evened(reader, axes, missing=missing_planes, pixel_size=pixel_size)
         oriented = orient(reader, axes, unit=unit)
         layout = _layout(oriented, pixel_size=pixel_size, unit=unit, chunks=chunks, shards=shards)
         writer = create_image(target, layout, mode=mode, version=version, storage_options=storage_options)
@@ -134,7 +140,7 @@ def import_image(
             spectral = oriented.source.facts.spectral
             if spectral is not None and spectral.values.size == _bands(oriented):
                 write_spectral(target, spectral, storage_options=storage_options)
-            writer.publish(channels=_windowed(writer))
+            writer.publish(channels=_windowed(writer), facts=noted(oriented.source.facts))
         except BaseException:
             with contextlib.suppress(ScalesrError, OSError):
                 remove_image(target, storage_options=storage_options)
@@ -153,6 +159,7 @@ def open_source(
     peaks: str | os.PathLike[str] | Sequence[float] | None = None,
     ppm: float | None = None,
     sized: Literal["file", "given"] = "file",
+    missing_planes: MissingPlanes = "refuse",
 ) -> Source:
     """Return the reader for a file, a folder or a pattern; the options are those of `import_image`.
 
@@ -166,7 +173,8 @@ def open_source(
     ending = path.suffix.lower()
     _check_options(text, ending, variable=variable, peaks=peaks, ppm=ppm)
     if _PATTERN & set(text) and not path.exists():
-        return SequenceSource(sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))), where=text)
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        return SequenceSource(matches, where=text, axes=axes, missing=missing_planes)
     location = Location.parse(text)
     if location.path is not None and not location.path.exists():
         raise InputError(
@@ -174,7 +182,7 @@ def open_source(
             remedy="Check the path.",
         )
     if location.path is None or path.is_dir():
-        return _folder_source(location)
+        return _folder_source(location, axes=axes, missing=missing_planes)
     named: dict[str, Callable[[Path], Source]] = {
         ".imzml": partial(_imzml_source, axes=axes, peaks=peaks, ppm=ppm, sized=sized),
         ".mat": partial(MatlabSource, variable=variable, axes=axes),
@@ -218,7 +226,7 @@ def _imzml_source(
     return source
 
 
-def _folder_source(location: Location) -> Source:
+def _folder_source(location: Location, *, axes: str | None, missing: MissingPlanes) -> Source:
     for zarr_format in (3, 2):
         try:
             array = zarr.open_array(location.store("read"), mode="r", zarr_format=zarr_format)
@@ -228,7 +236,7 @@ def _folder_source(location: Location) -> Source:
     path = location.path
     planes = sorted(p for p in path.iterdir() if p.suffix.lower() in _TIFF) if path is not None else []
     if planes:
-        return SequenceSource(planes, where=str(location))
+        return SequenceSource(planes, where=str(location), axes=axes, missing=missing)
     raise InputError(
         f"{location} holds neither a Zarr array nor TIFF planes.",
         remedy="Name a local file or folder; files of other addresses must be copied here first.",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scalesr.images.importing.spacing import MissingPlanes
+
 _WORDS = {
     "t": "t", "time": "t", "frame": "t", "timepoint": "t",
     "z": "z", "slice": "z", "plane": "z", "section": "z",
@@ -35,6 +37,12 @@ class SequenceSource:
     ----------
     paths
         The files, in any order.
+    where
+        What to call them in errors.
+    axes
+        One letter for each dimension, the numbers first, over what the names say.
+    missing
+        Whether numbers may be missing along z; `spacing` then makes planes of these.
 
     Raises
     ------
@@ -42,10 +50,14 @@ class SequenceSource:
         No files, a number is missing, or the files differ in shape or number format.
     """
 
-    def __init__(self, paths: list[Path], *, where: str) -> None:
+    def __init__(
+        self, paths: list[Path], *, where: str, axes: str | None = None, missing: MissingPlanes = "refuse"
+    ) -> None:
         if not paths:
             raise InputError(f"{where} matches no TIFF files.", remedy="Check the folder, or quote the pattern.")
         self._grid, letters = _grid(paths, where)
+        named = [letter.lower() for letter in (axes or letters)[: len(letters)]]
+        planes = named.index("z") if "z" in named else None
         first = _facts_of(next(iter(self._grid.values())))
         for path in self._grid.values():
             facts = _facts_of(path)
@@ -55,7 +67,7 @@ class SequenceSource:
                     remedy="Take the odd file out of the folder, or narrow the pattern.",
                 )
         self._numbers = [sorted({index[i] for index in self._grid}) for i in range(len(letters))]
-        _check_complete(self._grid, self._numbers, where)
+        _check_complete(self._grid, self._numbers, where, planes, missing=missing)
         self.facts = Facts(
             where=where,
             name=_stem(paths, where),
@@ -67,6 +79,7 @@ class SequenceSource:
             channels=first.channels,
             reads=first.reads,
             colours=first.colours,
+            positions=() if planes is None else tuple(map(float, self._numbers[planes])),
         )
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
@@ -109,16 +122,24 @@ def _axis(before: str) -> str:
     return _WORDS.get(word.group(1).lower(), UNKNOWN) if word else UNKNOWN
 
 
-def _check_complete(grid: dict[tuple[int, ...], Path], numbers: list[list[int]], where: str) -> None:
+def _check_complete(
+    grid: dict[tuple[int, ...], Path],
+    numbers: list[list[int]],
+    where: str,
+    planes: int | None,
+    *,
+    missing: MissingPlanes,
+) -> None:
     expected = 1
-    for values in numbers:
+    for place, values in enumerate(numbers):
         gaps = sorted(set(range(values[0], values[-1] + 1)) - set(values))
         steps = {b - a for a, b in itertools.pairwise(values)}
-        if len(steps) > 1 and gaps:
+        if len(steps) > 1 and gaps and not (place == planes and missing == "keep"):
+            keep = ", or keep the gaps as planes that a model makes up with --missing-planes keep"
             raise InputError(
                 f"{where}: number(s) {', '.join(map(str, gaps[:_SHOWN]))} are missing between {values[0]} and "
                 f"{values[-1]}.",
-                remedy="Add the missing files, or choose the others with a pattern.",
+                remedy=f"Add the missing files, or choose the others with a pattern{keep * (place == planes)}.",
             )
         expected *= len(values)
     if expected != len(grid):

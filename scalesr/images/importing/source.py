@@ -52,6 +52,10 @@ class Facts:
     """``together``: the channels of a pixel lie side by side, and one costs as much as all."""
     spectral: SpectralAxis | None = None
     """What the channels are, where they are the bands of a spectrum."""
+    positions: tuple[float, ...] = ()
+    """Where each plane lies along z, in whatever unit, where the source says so plane by plane."""
+    missing_planes: tuple[int, ...] = ()
+    """Planes along z that were not measured, and are zeros."""
 
 
 class Source(Protocol):

@@ -37,10 +37,12 @@ def tiff_facts(file: Any, series: Any, *, number: int, path: Path) -> Facts:
     units: dict[str, str] = {}
     channels: tuple[Channel, ...] = ()
     name = path.name.split(".")[0]
+    positions: tuple[float, ...] = ()
     if file.is_ome and series.kind == "ome":
         image = _ome_image(file.ome_metadata, number)
         sizes, units = _ome_sizes(image)
         channels = _ome_channels(image)
+        positions = _ome_positions(image)
         name = str(image.get("Name") or name)
     elif file.is_imagej:
         sizes, units = _imagej_sizes(file.imagej_metadata or {}, level.keyframe)
@@ -64,6 +66,7 @@ def tiff_facts(file: Any, series: Any, *, number: int, path: Path) -> Facts:
         channels=channels if len(channels) == count else (),
         reads="rows" if not level.keyframe.is_tiled and level.dataoffset is None else "anywhere",
         colours="together" if letters[-1] == "S" else "apart",
+        positions=positions if len(positions) == dict(zip(letters, level.shape, strict=True)).get("Z") else (),
     )
 
 
@@ -105,6 +108,22 @@ def _ome_channels(image: Mapping[str, Any]) -> tuple[Channel, ...]:
         samples = int(entry.get("SamplesPerPixel", 1))
         channels.extend(Channel() for _ in range(samples - 1))
     return tuple(channels) if any(channel.label or channel.color for channel in channels) else ()
+
+
+def _ome_positions(image: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return where each plane lies along z, at the first time and channel that say so; none if any plane does not.
+
+    Programs that do not know it write the same position for all.
+    """
+    entries = image.get("Pixels", {}).get("Plane", [])
+    found: dict[int, float] = {}
+    for entry in entries if isinstance(entries, list) else [entries]:
+        try:
+            found.setdefault(int(entry["TheZ"]), float(entry["PositionZ"]))
+        except (KeyError, TypeError, ValueError):
+            continue
+    places = tuple(found[z] for z in sorted(found))
+    return places if sorted(found) == list(range(len(found))) and len(set(places)) > 1 else ()
 
 
 def _imagej_sizes(metadata: Mapping[str, Any], page: Any) -> tuple[dict[str, float], dict[str, str]]:

@@ -1,0 +1,301 @@
+"""Volumes from stacks of planes by diffusion of slices, as a tile model."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scalesr.errors import ModelError
+from scalesr.models import Cost, ModelSpec, determinism
+from scalesr.models.memory import peak_bytes
+from scalesr.models.network import checked_precision, parameter_bytes, torch_device
+from scalesr.msdsr.calibration import stored
+from scalesr.msdsr.groups import Groups
+from scalesr.msdsr.network import denoiser_of
+from scalesr.msdsr.region import BLEND, CONTEXT, Region
+from scalesr.msdsr.sampling import Sampling
+from scalesr.msdsr.slicing import canvas
+from scalesr.msdsr.volume import VolumeSampler
+from scalesr.tiling import round_up
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scalesr.models import Precision
+    from scalesr.models.checkpoint import Checkpoint
+    from scalesr.msdsr.calibration import Calibration
+    from scalesr.msdsr.network import Denoiser
+
+
+class SliceDiffusion:
+    """The same tile gives the same bits whatever batch it is in; its noise is that of its voxels in the whole output.
+
+    Rows lie at ``row_of(k, scale)`` for plane k; pixels that are NaN are made up. Of tiles with margins only the slices
+    that lie in the rest are drawn, which gives that rest the same bits.
+
+    Parameters
+    ----------
+    denoiser
+        The network. It is taken over.
+    scale
+        Rows for each plane, above 1.
+    sampling
+        How volumes are drawn.
+    name
+        Of the model, for tables.
+    calibration
+        What makes a standard deviation of the spread of samples; none leaves it as it is.
+    margins
+        Input pixels at either end of each axis of a tile that are only context.
+    device, precision
+        Where and in which number format it runs.
+
+    Raises
+    ------
+    ModelError
+        The scale is 1 or below, the device is absent or cannot run in that format.
+    PlanError
+        The axial PSF is too wide.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        *,
+        scale: Fraction,
+        sampling: Sampling | None = None,
+        name: str = "msdsr",
+        calibration: Calibration | None = None,
+        margins: tuple[int, ...] = (0, 0, 0),
+        device: str = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
+        if scale <= 1:
+            raise ModelError(
+                f"Planes at a distance of {float(scale):g} pixels are no fewer than those of the output.",
+                remedy="Give --scale above 1: the distance between planes over the size of a pixel.",
+            )
+        determinism.settle()
+        sampling = sampling or Sampling()
+        where = torch_device(device)
+        self._groups = Groups(denoiser, group=sampling.group, device=where, precision="fp32")
+        self._scale, self._sampling, self._calibration, self._margins = scale, sampling, calibration, margins
+        self._spec = _spec(self._groups, scale=scale, sampling=sampling, name=name)
+        self._groups.precision = checked_precision(precision, spec=self._spec, device=where)
+        self._spec = replace(self._spec, activation_bytes=self._activation_bytes())
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself."""
+        return self._spec
+
+    def to(self, *, device: str, precision: Precision) -> SliceDiffusion:
+        """Return the model on a device and in a number format; this one stays as it is."""
+        where = torch_device(device)
+        checked_precision(precision, spec=self._spec, device=where)
+        return self._with(groups=self._groups.moved(device=where, precision=precision), margins=self._margins)
+
+    def tailored(self, margins: tuple[int, ...]) -> SliceDiffusion:
+        """Return the model for tiles with margins; see `Tailored`."""
+        return self._with(groups=self._groups, margins=margins)
+
+    def _with(self, **changes: Any) -> SliceDiffusion:
+        other = object.__new__(SliceDiffusion)
+        other.__dict__.update(self.__dict__, **{f"_{name}": value for name, value in changes.items()})
+        return other
+
+    def cost(self, tile: tuple[int, ...], margins: tuple[int, ...]) -> Cost:
+        """Return what one tile costs, those images included that fill up the last group of slices."""
+        planes, height, width = tile
+        groups, times = self._groups, self._sampling.steps * self._sampling.samples
+        stacks = self._region((height, width), margins).slicings(
+            1,
+            rows=int(planes * self._scale),
+            size=(height, width),
+            multiple=groups.denoiser.settings.multiple,
+            orientations=self._sampling.orientations,
+        )
+        counts: Counter[tuple[int, int]] = Counter()
+        for stack in stacks:
+            counts[stack.shape] += stack.count
+        passes = {shape: round_up(count, groups.group) * times for shape, count in counts.items()}
+        return Cost(
+            passes=sum(passes.values()),
+            flops=sum(count * groups.flops(shape) for shape, count in passes.items()),
+        )
+
+    def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:
+        """Draw one batch; see `Model`.
+
+        Parameters
+        ----------
+        tiles
+            float32, shape ``(n, channels, planes, y, x)``; NaN where nothing was measured.
+        origins
+            int64, shape ``(n, 3)``. The first plane times the scale must be a whole row.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, shape ``(n, channels, rows, y, x)``, or with samples ``(n, 2 * channels, ...)``: the mean, and the
+            standard deviation, which is 0 where a measured plane was returned.
+        """
+        with torch.inference_mode():
+            sampler, known = self._sampler(tiles, origins, self._sampling)
+            if self._sampling.samples == 1:
+                return sampler.draw(self._groups, sample=0)
+            mean, squares = torch.zeros((), device=known.device), torch.zeros((), device=known.device)
+            for sample in range(self._sampling.samples):
+                drawn = sampler.draw(self._groups, sample=sample)
+                before = drawn - mean
+                mean = mean + before / (sample + 1)
+                squares = squares + before * (drawn - mean)
+            spread = (squares / (self._sampling.samples - 1)).sqrt()
+            deviation = spread if self._calibration is None else self._calibration(spread)
+            if self._sampling.verbatim:
+                deviation = torch.where(known > 0, 0.0, deviation)
+            return torch.cat([mean, deviation], dim=1)
+
+    def _sampler(
+        self, tiles: torch.Tensor, origins: torch.Tensor, sampling: Sampling
+    ) -> tuple[VolumeSampler, torch.Tensor]:
+        """Return what draws volumes of tiles, and where they were measured."""
+        device = self._groups.device
+        placed = canvas(tiles.to(device=device, dtype=torch.float32), scale=self._scale)
+        numerator, denominator = self._scale.as_integer_ratio()
+        if bool((origins[:, 0] % denominator != 0).any()):
+            raise ModelError(
+                f"A tile begins at plane {int(origins[0, 0])}, between two rows at a scale of {self._scale}.",
+                remedy=f"Begin tiles at multiples of {denominator} planes.",
+            )
+        voxels = torch.stack([origins[:, 0] // denominator * numerator, origins[:, 1], origins[:, 2]], dim=1)
+        sampler = VolumeSampler(
+            placed,
+            voxels.to(device),
+            region=self._region((tiles.shape[3], tiles.shape[4]), self._margins),
+            scale=self._scale,
+            network=self._groups.denoiser.settings,
+            sampling=sampling,
+        )
+        return sampler, placed.known
+
+    def _region(self, size: tuple[int, int], margins: tuple[int, ...]) -> Region:
+        # The blur looks at the neighbours of what is wanted.
+        near = 1 if self._sampling.blur == "gaussian" else 0
+        y, x = (max(margin - near, 0) for margin in margins[1:])
+        return Region.within(size, (y, x), fused=self._sampling.fuse == "steps")
+
+    def _activation_bytes(self) -> float:
+        """Count what is alive at the peak for each input pixel: all slices, and the network at work on a group."""
+        settings = self._groups.denoiser.settings
+        assert isinstance(self._spec.tile, tuple)
+        # Nothing remembers more than two steps, and the network is counted on its own.
+        few = replace(self._sampling, steps=min(self._sampling.steps, 3), start=1.0)
+        tile = torch.zeros(1, settings.channels, *self._spec.tile, device=self._groups.device)
+
+        def draw(tiles: torch.Tensor) -> torch.Tensor:
+            sampler, _ = self._sampler(tiles, torch.zeros(1, 3, dtype=torch.int64), few)
+            return sampler.draw(_unchanged, sample=0)
+
+        planes, height, width = self._spec.tile
+        stacks = self._region((height, width), self._margins).slicings(
+            1,
+            rows=int(planes * self._scale),
+            size=(height, width),
+            multiple=settings.multiple,
+            orientations=self._sampling.orientations,
+        )
+        network = max(self._groups.peak_bytes(stack.shape) for stack in stacks)
+        return (peak_bytes(draw, tile) + network) / (planes * height * width)
+
+
+def build(
+    weights: Checkpoint,
+    *,
+    scale: tuple[Fraction, ...] | None,
+    image_channels: int | None,
+    options: Mapping[str, Any],
+) -> SliceDiffusion:
+    """Return the model that a file of weights holds, for a scale and with the options of `Sampling` by name.
+
+    Further options are ``paper_exact``, true for exactly what the released code does, and ``deviation``: ``calibrated``
+    where the file holds a calibration for the settings, or ``raw``.
+
+    Parameters
+    ----------
+    weights
+        Of a `Denoiser`.
+    scale
+        Of z, y and x; the last two are 1.
+    image_channels
+        Channels of the image; None if it has no such axis.
+    options
+        By name.
+
+    Raises
+    ------
+    ModelError
+        No scale, or one that cannot be used; an image with fewer channels than the network; another network.
+    PlanError
+        An option that there is not, or that cannot be used.
+    """
+    denoiser = denoiser_of(weights)
+    name = weights.metadata.get("name", weights.path.stem)
+    if scale is None or set(scale[1:]) - {Fraction(1)}:
+        given = "no scale" if scale is None else " x ".join(map(str, scale))
+        raise ModelError(
+            f"The model '{name}' makes rows between planes, and {given} was asked for.",
+            remedy="Give --scale for z alone: the distance between planes over the size of a pixel.",
+        )
+    needed, there = denoiser.settings.channels, image_channels or 1
+    if needed > 1 and there < needed:
+        raise ModelError(
+            f"The model '{name}' restores {needed} channels together, and the image has {there}.",
+            remedy="Take a network that was trained for these channels, or for one.",
+        )
+    given_options = dict(options)
+    deviation = given_options.pop("deviation", "calibrated")
+    if deviation not in ("calibrated", "raw"):
+        raise ModelError(f"deviation is {deviation!r}.", remedy="Give calibrated or raw.")
+    sampling = Sampling.from_options(given_options)
+    return SliceDiffusion(
+        denoiser,
+        scale=scale[0],
+        sampling=sampling,
+        name=name,
+        calibration=stored(weights.metadata, sampling, scale[0]) if deviation == "calibrated" else None,
+    )
+
+
+def _spec(groups: Groups, *, scale: Fraction, sampling: Sampling, name: str) -> ModelSpec:
+    settings, unit = groups.denoiser.settings, scale.denominator
+    planes = max(math.floor(settings.tile / scale / unit), 1) * unit
+    return ModelSpec(
+        name=name,
+        axes="zyx",
+        scale=(scale, Fraction(1), Fraction(1)),
+        channels=settings.channels,
+        out_channels=settings.channels,
+        receptive=None,
+        randomness="seeded",
+        precisions=("fp32", "bf16", "fp16"),
+        activation_bytes=0.0,
+        weight_bytes=parameter_bytes(groups.denoiser),
+        tile=(planes, settings.tile, settings.tile),
+        # The cross-fade comes on top; along z it is a plane at least, which is enough where they are far apart.
+        halo=(max(round_up(math.ceil((CONTEXT + BLEND) / scale), unit) - unit, 0), CONTEXT, CONTEXT),
+        blend=(unit, BLEND, BLEND),
+        sampling=("point", "area", "area"),
+        verbatim="planes" if sampling.verbatim else "none",
+        deviation="returned" if sampling.samples > 1 else "none",
+        holes="inpainted",
+    )
+
+
+def _unchanged(noisy: torch.Tensor, timestep: int, known: torch.Tensor, between: torch.Tensor) -> torch.Tensor:  # noqa: ARG001  # as `Predict` asks
+    return noisy.clone()

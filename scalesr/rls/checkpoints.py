@@ -1,0 +1,148 @@
+"""Generators, and the priors of their latents, in files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from safetensors.torch import save_file
+
+from scalesr.errors import ModelError
+from scalesr.models import checkpoint
+from scalesr.models.catalogue import weights_of
+from scalesr.rls.flow import MAF
+from scalesr.rls.generator import StyleGAN2
+from scalesr.rls.keymaps import recognised, translated
+from scalesr.rls.prior import Prior
+from scalesr.rls.settings import FlowSettings, GeneratorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from scalesr.models.checkpoint import Checkpoint
+
+ARCHITECTURE = "rls"
+"""Name in the metadata of a file."""
+FACTOR = 16
+"""Pixels of an image for each measured one along an axis, where a file does not say."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pair:
+    """A generator, and the prior of its latents where one was trained."""
+
+    generator: StyleGAN2
+    """Evaluates, and learns nothing."""
+    prior: Prior | None
+    """Without it only what needs no flow can be searched with."""
+    metadata: Mapping[str, str]
+    """What the file says of itself."""
+
+
+def save(
+    path: Path,
+    generator: StyleGAN2,
+    prior: Prior | None = None,
+    *,
+    title: str,
+    factor: int = FACTOR,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a generator, and perhaps the prior of its latents, as safetensors that ``scalesr run --model`` takes.
+
+    Parameters
+    ----------
+    path
+        The file, which is replaced.
+    generator, prior
+        What is written.
+    title
+        One line on them.
+    factor
+        Pixels of an image for each measured one along y and x; a run may ask for another.
+    extra
+        Further notes; names get ``training.`` in front unless they have a dot.
+    """
+    notes = {name if "." in name else f"training.{name}": value for name, value in (extra or {}).items()}
+    metadata = {"generator": generator.settings.to_json(), "factor": factor, **notes}
+    tensors = {f"generator.{name}": value for name, value in generator.state_dict().items()}
+    if prior is not None:
+        metadata["flow"] = prior.flow.settings.to_json()
+        tensors |= {f"prior.{name}": value for name, value in prior.state_dict().items()}
+    save_file(
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()},
+        path,
+        metadata={
+            "architecture": ARCHITECTURE,
+            "title": title,
+            "scale": f"1,{factor},{factor}",
+            **{name: json.dumps(value) for name, value in metadata.items()},
+        },
+    )
+
+
+def load(source: str | Path, *, trust: Literal["safe", "pickle"] = "safe", condition: int | None = None) -> Pair:
+    """Return what a file holds: one of `save`, or the state dict of a published StyleGAN2.
+
+    Parameters
+    ----------
+    source
+        A file, or the name of a network that was trained here.
+    trust
+        Whether a pickle may be read.
+    condition
+        Class of a conditional published network.
+
+    Raises
+    ------
+    ModelError
+        There is no such file, it is a pickle that is not trusted, or holds another network.
+    """
+    path = weights_of(str(source))
+    if not path.is_file():
+        path = Path(source)
+    checkpoint.refuse_pickle(path, trust=trust)
+    return pair_of(checkpoint.read(path, sha256=checkpoint.fingerprint(path), trust=trust), condition=condition)
+
+
+def pair_of(weights: Checkpoint, *, condition: int | None = None) -> Pair:
+    """Return what a file that was read holds; see `load`.
+
+    Raises
+    ------
+    ModelError
+        It holds another network, or tensors and settings do not go together.
+    """
+    metadata = weights.metadata
+    try:
+        if metadata.get("architecture") == ARCHITECTURE:
+            settings = GeneratorSettings.from_json(json.loads(metadata["generator"]))
+            state = _under("generator.", weights.tensors)
+        elif recognised(weights.tensors) is not None:
+            settings, state = translated(weights.tensors, condition=condition)
+        else:
+            raise ModelError(
+                f"{weights.path} holds no generator that is known here.",
+                remedy="Make one by `scalesr train rls-generator`, or give g_ema or G_ema of a StyleGAN2.",
+            )
+        generator = StyleGAN2(settings)
+        generator.load_state_dict(state)
+        prior = None
+        if "flow" in metadata:
+            prior = Prior(MAF(FlowSettings.from_json(json.loads(metadata["flow"]))))
+            prior.load_state_dict(_under("prior.", weights.tensors))
+            prior.eval().requires_grad_(requires_grad=False)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"The metadata and the weights of {weights.path} do not go together: {error}",
+            remedy="Write it by scalesr.rls.checkpoints.save, or give a StyleGAN2 generator, whole.",
+        ) from error
+    return Pair(generator=generator.eval().requires_grad_(requires_grad=False), prior=prior, metadata=dict(metadata))
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,116 @@
+"""A calibration finds what the errors were made with, and holds what it promises where they were not normal."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from scalesr.errors import ModelError
+from scalesr.msdsr.calibration import ONE, TWO, coverage, fit, name_of, store, stored
+from scalesr.msdsr.sampling import Sampling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCALE = Fraction(4)
+
+
+def spreads(count: int = 50_000) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.random.default_rng(1).gamma(2.0, 0.02, count)
+
+
+@pytest.mark.parametrize(("gain", "floor"), [(1.5, 0.03), (0.5, 0.0), (1.0, 0.02), (2.0, 0.1), (0.0, 0.05)])
+def test_what_errors_were_made_with_is_found(gain: float, floor: float) -> None:
+    spread = spreads()
+    error = np.random.default_rng(0).standard_normal(spread.shape) * np.hypot(gain * spread, floor)
+    found = fit(error, spread)
+    wanted = np.hypot(gain * np.array(found.spreads), floor)
+    assert np.array(found.deviations) == pytest.approx(wanted, rel=0.15)
+    assert abs(np.mean(np.array(found.deviations) / wanted) - 1) < 0.03
+    assert found.after == pytest.approx((ONE, TWO), abs=0.01)
+    assert found.before == pytest.approx(coverage(error, spread))
+    assert found == fit(error, spread)
+
+
+@pytest.mark.parametrize("tails", ["laplace", "student"])
+def test_heavy_tails_are_shared_between_both_promises(tails: str) -> None:
+    spread, random = spreads(), np.random.default_rng(0)
+    shape = random.laplace(size=spread.shape) if tails == "laplace" else random.standard_t(3, spread.shape)
+    one, two = fit(shape * spread, spread).after
+    assert abs(one - ONE) < 0.055
+    assert abs(two - TWO) < 0.035
+
+
+def test_samples_that_agree_get_a_floor() -> None:
+    found = fit(np.random.default_rng(0).standard_normal(10_000), np.zeros(10_000))
+    assert (found.spreads, found.before) == ((0.0,), (0.0, 0.0))
+    assert found.deviations == pytest.approx((1.0,), rel=0.03)
+    torch.testing.assert_close(found(torch.tensor([0.0, 5.0])), torch.full((2,), found.deviations[0]))
+
+
+def test_it_is_applied_as_it_is_said() -> None:
+    found = dataclasses.replace(fit(spreads(), spreads()), spreads=(0.1, 0.2, 0.4), deviations=(0.3, 0.5, 0.6))
+    seen = torch.tensor([0.0, 0.1, 0.15, 0.2, 0.3, 0.8])
+    torch.testing.assert_close(found(seen), torch.tensor([0.0, 0.3, 0.4, 0.5, 0.55, 1.2]))
+
+
+def test_another_share_of_empty_voxels_does_not_break_the_promise() -> None:
+    """Errors of empty voxels are far smaller than the spread there; the two kinds come in another mixture later."""
+    random = np.random.default_rng(0)
+
+    def mixture(empty: int, full: int) -> tuple[np.ndarray, np.ndarray]:
+        spread = np.concatenate([random.gamma(4.0, 0.001, empty), 0.05 + random.gamma(4.0, 0.02, full)])
+        width = np.concatenate([np.full(empty, 0.0005), 1.3 * spread[empty:]])
+        return random.standard_normal(len(spread)) * width, spread
+
+    found = fit(*mixture(20_000, 20_000))
+    error, spread = mixture(36_000, 4_000)
+    after = coverage(error, found(torch.from_numpy(spread)).numpy())
+    assert after == pytest.approx((ONE, TWO), abs=0.03)
+    assert coverage(error, spread)[0] > 0.9
+
+
+@pytest.mark.parametrize(
+    "wrong", [(np.ones(99), np.ones(99)), (np.ones(200), np.ones(201)), (np.full(200, np.nan),) * 2]
+)
+def test_what_cannot_be_fitted_is_refused(wrong: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ModelError, match="cannot be fitted"):
+        fit(*wrong)
+
+
+def test_it_is_kept_with_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({"weight": torch.arange(3.0)}, path, metadata={"architecture": "msdsr"})
+    eight, four = Sampling(samples=8), Sampling(samples=4)
+    first, second = fit(spreads(), spreads()), fit(2 * spreads(), spreads())
+    store(path, first, sampling=eight, scale=SCALE)
+    store(path, second, sampling=four, scale=SCALE)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        assert torch.equal(file.get_tensor("weight"), torch.arange(3.0))
+    assert metadata["architecture"] == "msdsr"
+    assert name_of(eight, SCALE) == "calibration.scale=4,samples=8"
+    assert stored(metadata, eight, SCALE) == first
+    assert stored(metadata, dataclasses.replace(four, seed=3), SCALE) == second
+    assert stored(metadata, four, Fraction(2)) is None
+    assert [item.name for item in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"gain": 1}', "[]"])
+def test_a_damaged_one_is_refused(text: str) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        stored({name_of(Sampling(), SCALE): text}, Sampling(), SCALE)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.bin"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="cannot be read"):
+        store(path, fit(spreads(), spreads()), sampling=Sampling(), scale=SCALE)
