@@ -30,6 +30,8 @@ from scalesr.images import Axis, open_image
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from volumes import blocks
 
+__all__ = ["blocks", "cropped"]
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
