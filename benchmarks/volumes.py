@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from scalesr.metrics import Measurement
 
-Z, Y = (Axis(name, "space", "micrometer") for name in "zy")
+Z = Axis("z", "space", "micrometer")
 PATCH, RELEASED = 32, 40
 METRICS = ("psnr", "ssim", "mae")
 RUN: dict[str, Any] = {"scheduler": "threads", "mode": "overwrite", "normalise": "dtype"}

@@ -14,6 +14,7 @@ from volumes import sources
 from scalesr.errors import InterruptedRunError
 from scalesr.learning import Length, teach
 from scalesr.msdsr.lesson import DiffusionLesson
+from scalesr.msdsr.network import load_denoiser
 from scalesr.msdsr.settings import NetworkSettings, TrainingSettings
 
 
@@ -27,6 +28,8 @@ def main() -> None:
     parser.add_argument("--kind", choices=("guide", "mask", "rows"), default="guide", help="conditioning")
     parser.add_argument("--released", action="store_true", help="predict the noise in 0..1 by L1, as released")
     parser.add_argument("--widths", type=int, nargs="+", default=(32, 64, 96, 128))
+    parser.add_argument("--weights", help="network to go on with, of the same kind and widths")
+    parser.add_argument("--flat", choices=("rare", "drawn"), default="rare", help="patches without structure")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
@@ -49,6 +52,7 @@ def main() -> None:
         measured="random" if options.released else "mixed",
         loss="l1" if options.released else "l2",
         weighting="all" if options.released else "unknown",
+        flat=options.flat,
         batch=options.batch,
         rate=options.rate,
         precision=options.precision,
@@ -60,6 +64,7 @@ def main() -> None:
         sources("train", data=options.data),
         validation=sources("validation", data=options.data),
         title="U-Net for masked diffusion of slices: isotropic volumes from stacks, any spacing of planes",
+        begun=load_denoiser(options.weights) if options.weights else None,
     )
     length = Length(steps=options.steps, minutes=None if options.steps else options.minutes or 60.0, validations=15)
     try:

@@ -109,9 +109,8 @@ def restore(folder: Path, lesson: Lesson, length: Length) -> Counters:
             f"There is no training to go on with: {path} does not exist.", remedy="Leave --resume out to begin one."
         )
     content = read_checkpoint(path)
-    # A checkpoint without a length is gone on from with any; one fact may be part of several settings.
-    then = {"length": length.to_json(), **content["identity"]}
-    other = list(dict.fromkeys(differences(identity_of(lesson, length), then)))
+    # One fact may be part of several settings.
+    other = list(dict.fromkeys(differences(identity_of(lesson, length), content["identity"])))
     if other:
         raise LedgerError(
             f"{folder} belongs to another training: {'; '.join(other)}.",

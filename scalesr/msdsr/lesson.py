@@ -39,13 +39,15 @@ class DiffusionLesson(Schooling):
         What to validate on.
     title
         One line on the network, put into its file.
+    begun
+        A trained network to go on with, of the settings' kind; a new one when not given.
 
     Raises
     ------
     InputError
         No image, or one whose planes do not fit the network's channels.
     ModelError
-        The device is absent, or diffusers not installed.
+        The device is absent, diffusers not installed, or the trained network is another than the settings say.
     """
 
     chief = "loss"
@@ -57,15 +59,16 @@ class DiffusionLesson(Schooling):
         *,
         validation: Sequence[Source],
         title: str = "U-Net for masked diffusion of slices",
+        begun: Denoiser | None = None,
     ) -> None:
-        super().__init__(settings, sources, validation=validation)
+        super().__init__(settings, sources, validation=validation, begun=begun)
         self.settings, self.title = settings, title
         self.shares = signal_shares().to(self.device, torch.float32)
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Settings and images."""
-        return {"settings": self.settings.to_json(), "images": self.names}
+        """Settings and images, and what it began with."""
+        return {"settings": self.settings.to_json(), "images": self.names, "begun": self.begun}
 
     def step(self, number: int, share: float) -> Mapping[str, float] | None:
         """Do a step; see `Lesson`."""

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from scalesr.errors import ModelError
-from scalesr.models import Cost, ModelSpec, determinism
 from scalesr.models.memory import peak_bytes
-from scalesr.models.network import checked_precision, parameter_bytes, torch_device
 from scalesr.msdsr.calibration import stored
-from scalesr.msdsr.groups import Groups
 from scalesr.msdsr.network import denoiser_of
-from scalesr.msdsr.region import BLEND, CONTEXT, Region
+from scalesr.msdsr.region import Region
 from scalesr.msdsr.sampling import Sampling
+from scalesr.msdsr.slice_model import SliceModel, scale_along_z
 from scalesr.msdsr.slicing import canvas
 from scalesr.msdsr.volume import VolumeSampler
-from scalesr.tiling import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
 
     from scalesr.models import Precision
     from scalesr.models.checkpoint import Checkpoint
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
     from scalesr.msdsr.network import Denoiser
 
 
-class SliceDiffusion:
+class SliceDiffusion(SliceModel):
     """The same tile gives the same bits whatever batch it is in; its noise is that of its voxels in the whole output.
 
     Rows lie at ``row_of(k, scale)`` for plane k; pixels that are NaN are made up. Of tiles with margins only the slices
@@ -75,59 +70,23 @@ class SliceDiffusion:
         device: str = "cpu",
         precision: Precision = "fp32",
     ) -> None:
-        if scale <= 1:
-            raise ModelError(
-                f"Planes at a distance of {float(scale):g} pixels are no fewer than those of the output.",
-                remedy="Give --scale above 1: the distance between planes over the size of a pixel.",
-            )
-        determinism.settle()
-        sampling = sampling or Sampling()
-        where = torch_device(device)
-        self._groups = Groups(denoiser, group=sampling.group, device=where, precision="fp32")
-        self._scale, self._sampling, self._calibration, self._margins = scale, sampling, calibration, margins
-        self._spec = _spec(self._groups, scale=scale, sampling=sampling, name=name)
-        self._groups.precision = checked_precision(precision, spec=self._spec, device=where)
-        self._spec = replace(self._spec, activation_bytes=self._activation_bytes())
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model says of itself."""
-        return self._spec
-
-    def to(self, *, device: str, precision: Precision) -> SliceDiffusion:
-        """Return the model on a device and in a number format; this one stays as it is."""
-        where = torch_device(device)
-        checked_precision(precision, spec=self._spec, device=where)
-        return self._with(groups=self._groups.moved(device=where, precision=precision), margins=self._margins)
-
-    def tailored(self, margins: tuple[int, ...]) -> SliceDiffusion:
-        """Return the model for tiles with margins; see `Tailored`."""
-        return self._with(groups=self._groups, margins=margins)
-
-    def _with(self, **changes: Any) -> SliceDiffusion:
-        other = object.__new__(SliceDiffusion)
-        other.__dict__.update(self.__dict__, **{f"_{name}": value for name, value in changes.items()})
-        return other
-
-    def cost(self, tile: tuple[int, ...], margins: tuple[int, ...]) -> Cost:
-        """Return what one tile costs, those images included that fill up the last group of slices."""
-        planes, height, width = tile
-        groups, times = self._groups, self._sampling.steps * self._sampling.samples
-        stacks = self._region((height, width), margins).slicings(
-            1,
-            rows=int(planes * self._scale),
-            size=(height, width),
-            multiple=groups.denoiser.settings.multiple,
-            orientations=self._sampling.orientations,
+        self._sampling, self._calibration = sampling or Sampling(), calibration
+        sampling = self._sampling
+        super().__init__(
+            denoiser,
+            name=name,
+            scale=scale,
+            group=sampling.group,
+            orientations=sampling.orientations,
+            passes=sampling.steps * sampling.samples,
+            margins=margins,
+            device=device,
+            randomness="seeded",
+            verbatim="planes" if sampling.verbatim else "none",
+            deviation="returned" if sampling.samples > 1 else "none",
+            holes="inpainted",
         )
-        counts: Counter[tuple[int, int]] = Counter()
-        for stack in stacks:
-            counts[stack.shape] += stack.count
-        passes = {shape: round_up(count, groups.group) * times for shape, count in counts.items()}
-        return Cost(
-            passes=sum(passes.values()),
-            flops=sum(count * groups.flops(shape) for shape, count in passes.items()),
-        )
+        self._settled(self._drawing_bytes(), precision=precision)
 
     def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:
         """Draw one batch; see `Model`.
@@ -185,33 +144,23 @@ class SliceDiffusion:
         return sampler, placed.known
 
     def _region(self, size: tuple[int, int], margins: tuple[int, ...]) -> Region:
-        # The blur looks at the neighbours of what is wanted.
+        """Return what of tiles is drawn: the blur looks at the neighbours of what is wanted."""
         near = 1 if self._sampling.blur == "gaussian" else 0
         y, x = (max(margin - near, 0) for margin in margins[1:])
         return Region.within(size, (y, x), fused=self._sampling.fuse == "steps")
 
-    def _activation_bytes(self) -> float:
-        """Count what is alive at the peak for each input pixel: all slices, and the network at work on a group."""
-        settings = self._groups.denoiser.settings
-        assert isinstance(self._spec.tile, tuple)
-        # Nothing remembers more than two steps, and the network is counted on its own.
+    def _drawing_bytes(self) -> float:
+        """Count what is alive at the peak of drawing a tile, beside the network at work on a group of slices."""
+        # Nothing remembers more than two steps.
         few = replace(self._sampling, steps=min(self._sampling.steps, 3), start=1.0)
-        tile = torch.zeros(1, settings.channels, *self._spec.tile, device=self._groups.device)
+        assert isinstance(self._spec.tile, tuple)
+        tile = torch.zeros(1, self._spec.channels, *self._spec.tile, device=self._groups.device)
 
         def draw(tiles: torch.Tensor) -> torch.Tensor:
             sampler, _ = self._sampler(tiles, torch.zeros(1, 3, dtype=torch.int64), few)
             return sampler.draw(_unchanged, sample=0)
 
-        planes, height, width = self._spec.tile
-        stacks = self._region((height, width), self._margins).slicings(
-            1,
-            rows=int(planes * self._scale),
-            size=(height, width),
-            multiple=settings.multiple,
-            orientations=self._sampling.orientations,
-        )
-        network = max(self._groups.peak_bytes(stack.shape) for stack in stacks)
-        return (peak_bytes(draw, tile) + network) / (planes * height * width)
+        return peak_bytes(draw, tile)
 
 
 def build(
@@ -246,12 +195,7 @@ def build(
     """
     denoiser = denoiser_of(weights)
     name = weights.metadata.get("name", weights.path.stem)
-    if scale is None or set(scale[1:]) - {Fraction(1)}:
-        given = "no scale" if scale is None else " x ".join(map(str, scale))
-        raise ModelError(
-            f"The model '{name}' makes rows between planes, and {given} was asked for.",
-            remedy="Give --scale for z alone: the distance between planes over the size of a pixel.",
-        )
+    rows = scale_along_z(scale, name=name)
     needed, there = denoiser.settings.channels, image_channels or 1
     if needed > 1 and there < needed:
         raise ModelError(
@@ -265,35 +209,10 @@ def build(
     sampling = Sampling.from_options(given_options)
     return SliceDiffusion(
         denoiser,
-        scale=scale[0],
+        scale=rows,
         sampling=sampling,
         name=name,
-        calibration=stored(weights.metadata, sampling, scale[0]) if deviation == "calibrated" else None,
-    )
-
-
-def _spec(groups: Groups, *, scale: Fraction, sampling: Sampling, name: str) -> ModelSpec:
-    settings, unit = groups.denoiser.settings, scale.denominator
-    planes = max(math.floor(settings.tile / scale / unit), 1) * unit
-    return ModelSpec(
-        name=name,
-        axes="zyx",
-        scale=(scale, Fraction(1), Fraction(1)),
-        channels=settings.channels,
-        out_channels=settings.channels,
-        receptive=None,
-        randomness="seeded",
-        precisions=("fp32", "bf16", "fp16"),
-        activation_bytes=0.0,
-        weight_bytes=parameter_bytes(groups.denoiser),
-        tile=(planes, settings.tile, settings.tile),
-        # The cross-fade comes on top; along z it is a plane at least, which is enough where they are far apart.
-        halo=(max(round_up(math.ceil((CONTEXT + BLEND) / scale), unit) - unit, 0), CONTEXT, CONTEXT),
-        blend=(unit, BLEND, BLEND),
-        sampling=("point", "area", "area"),
-        verbatim="planes" if sampling.verbatim else "none",
-        deviation="returned" if sampling.samples > 1 else "none",
-        holes="inpainted",
+        calibration=stored(weights.metadata, sampling, rows) if deviation == "calibrated" else None,
     )
 
 

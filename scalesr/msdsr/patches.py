@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TRIES = 64
 """Places that are tried for each patch."""
 FLAT, FLAT_TRIES = 0.02, 8
-"""Standard deviation below which a patch is flat, and how many such are drawn again before one is taken."""
+"""Standard deviation below which a patch is flat, and how many such are drawn again before one is taken, where they
+shall be rare."""
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Draws:
     flat: int = 0
     """Drawn again, as they were flat."""
     flat_kept: int = 0
-    """Flat and taken, as all others were, too."""
+    """Flat and taken: all others were, too, or they are taken as they come."""
 
     def to_json(self) -> dict[str, int]:
         """Return the counts by name."""
@@ -58,6 +59,8 @@ class Patches:
         ``flips``: mirrored along both axes at random; ``turns``: and transposed.
     measured
         How rows are chosen, see `TrainingSettings.measured`.
+    flat
+        How often patches are flat, see `TrainingSettings.flat`.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class Patches:
         seed: int,
         turns: Literal["flips", "turns"],
         measured: Literal["random", "mixed"],
+        flat: Literal["rare", "drawn"] = "rare",
     ) -> None:
         if not sources:
             raise InputError("There is no image to train on.", remedy="Name at least one.")
@@ -87,6 +91,7 @@ class Patches:
         self.draws = Draws()
         self._channels, self._edge, self._seed = channels, edge, seed
         self._turns, self._measured = turns, measured
+        self._flat_tries = FLAT_TRIES if flat == "rare" else 0
         shares = np.array([source.weight for source in sources], float)
         self._shares = shares / shares.sum()
 
@@ -137,7 +142,7 @@ class Patches:
                 continue
             if float(crop.std()) < FLAT:
                 flat += 1
-                if flat <= FLAT_TRIES:
+                if flat <= self._flat_tries:
                     self.draws.flat += 1
                     continue
                 self.draws.flat_kept += 1

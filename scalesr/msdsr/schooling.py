@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scalesr.errors import ModelError
 from scalesr.learning import Learner, Pace
 from scalesr.models import determinism
 from scalesr.models.network import torch_device
@@ -39,21 +41,38 @@ class Schooling:
         What to train on.
     validation
         What to validate on.
+    begun
+        A trained network to go on with; a new one when not given.
 
     Raises
     ------
     InputError
         No image, or one whose planes do not fit the network's channels.
     ModelError
-        The device is absent, or diffusers not installed.
+        The device is absent, diffusers not installed, or the trained network is another than the settings say.
     """
 
-    def __init__(self, settings: TrainingSettings, sources: Sequence[Source], *, validation: Sequence[Source]) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        sources: Sequence[Source],
+        *,
+        validation: Sequence[Source],
+        begun: Denoiser | None = None,
+    ) -> None:
         determinism.settle()
         self.device = torch_device(settings.device)
+        if begun is not None and begun.settings != settings.network:
+            raise ModelError(
+                "The network to go on with is not the one that the settings describe.",
+                remedy="Train with its own settings: `begun.settings`.",
+            )
+        self.begun = "nothing" if begun is None else _digest(begun)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             network = Denoiser(settings.network)
+        if begun is not None:
+            network.load_state_dict(begun.state_dict())
         pace = Pace(
             rate=settings.rate,
             warm_up=settings.warm_up,
@@ -85,6 +104,15 @@ class Schooling:
         self.patches.take_notes(notes)
 
 
+def _digest(network: Denoiser) -> str:
+    """Return a SHA-256 of the weights."""
+    found = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        found.update(name.encode())
+        found.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
 def _patches(settings: TrainingSettings, sources: Sequence[Source]) -> Patches:
     return Patches(
         sources,
@@ -93,4 +121,5 @@ def _patches(settings: TrainingSettings, sources: Sequence[Source]) -> Patches:
         seed=settings.seed,
         turns=settings.turns,
         measured=settings.measured,
+        flat=settings.flat,
     )

@@ -115,6 +115,9 @@ class TrainingSettings:
     """Over which pixels the loss is the mean: all, measured ones with a target of zero, as in the paper, or others."""
     turns: Literal["flips", "turns"] = "turns"
     """``flips``: patches are mirrored along both axes, as in the paper; ``turns``: and transposed."""
+    flat: Literal["rare", "drawn"] = "rare"
+    """Patches in which nothing is to be seen: ``rare``, drawn again up to eight times; ``drawn``, taken as images have
+    them, so that the network learns to leave empty space empty."""
     batch: int = 8
     """Patches of a step."""
     rate: float = 4e-4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from analysis.samples import coarse, phantom, stored
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
@@ -79,7 +79,10 @@ def test_means_over_ground_hold_the_ground(
     areas = Areas(coarse=grid, fine=Cube.open(stored(folder / "fine", ramp, pixel=small)))
     rows = areas.covered(0)
     edges = edge + pixel * np.arange(n + 1)
-    inside = (edges[:-1] >= -1e-5 * small) & (edges[1:] <= count * small + 1e-5 * small)
+    # A pixel counts that sticks out by less than rounding; how much that is is not this test's matter.
+    out = np.maximum(-edges[:-1], edges[1:] - count * small) / pixel
+    assume(not ((out > 0) & (out < 1e-4)).any())
+    inside = out <= 0
     assert rows[1] - rows[0] == inside.sum()
     if rows[1] > rows[0]:
         # The mean of a linear image over ground whose edges are pixel edges is that of its centre; elsewhere pixels are

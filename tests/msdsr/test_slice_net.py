@@ -94,8 +94,9 @@ def test_margins_save_slices_and_change_no_bit(kind: Kind, scale: Fraction) -> N
     whole, part = model(stack, ORIGIN), model.tailored((0, 4, 4))(stack, ORIGIN)
     assert torch.equal(whole[..., 4:-4, 4:-4], part[..., 4:-4, 4:-4])
     assert part.isfinite().all()
-    assert model.cost((4, 40, 40), (0, 4, 4)).passes == 2 * 32
-    assert model.cost((4, 40, 40), (0, 0, 0)).passes == 2 * 48
+    assert model.cost((4, 40, 40), (0, 4, 4)).passes == 64
+    # Both orientations have slices of one shape, and share their groups of 16.
+    assert model.cost((4, 40, 40), (0, 0, 0)).passes == 80
 
 
 @pytest.mark.parametrize("kind", KINDS)
