@@ -21,7 +21,19 @@ FULL = (
     ("measuring", "memory", "1", "16"),
     ("importing", "200", "1000"),
     ("eigen",),
+    ("objects", "1", "4", "16"),
+    ("plates",),
+    ("latent_search", "compare", "--objects", "phantoms", "--factor", "16", "32"),
 )
+REAL = (
+    ("restoring",),
+    ("volumes", "compare"),
+    ("volumes", "paired"),
+    ("volume_ablation",),
+    ("volume_seams",),
+    ("latent_search", "compare", "--objects", "nuclei", "--factor", "16", "32"),
+)
+"""Those that need the real images."""
 QUICK = (
     ("speed", "--size", "1024"),
     ("memory", "identity", "0.2", "0.5"),
@@ -32,6 +44,8 @@ QUICK = (
     ("measuring", "memory", "0.02", "0.05"),
     ("importing", "5"),
     ("eigen", "--bands", "40", "--edge", "16", "--k", "4"),
+    ("objects", "0.02", "--objects", "1000"),
+    ("plates", "--wells", "4", "--fields", "2", "--loop", "2"),
 )
 
 
@@ -43,9 +57,10 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = QUICK if arguments.quick else FULL
     if "SCALESR_DATA" in os.environ and not arguments.quick:
-        chosen = (*chosen, ("restoring",))
-    else:
-        print("restoring is left out: it needs the real cubes, SCALESR_DATA names their folder", flush=True)
+        chosen = (*chosen, *REAL)
+    elif not arguments.quick:
+        names = ", ".join(dict.fromkeys(name for name, *_ in REAL))
+        print(f"Of {names} what needs the real images is left out: SCALESR_DATA names their folder", flush=True)
     for name, *rest in chosen:
         peer = ["--peer-path", arguments.peer_path] if name == "speed" and arguments.peer_path else []
         print(f"\n{name} {' '.join(rest)}", flush=True)

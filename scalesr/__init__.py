@@ -1,6 +1,6 @@
 """Super-resolve, restore and measure bioimages that are larger than memory.
 
-``scalesr.run`` takes an OME-Zarr image to an OME-Zarr image; ``scalesr.lazy`` gives the same voxels as a dask array;
+``scalesr.run`` takes an OME-Zarr image or plate to another one; ``scalesr.lazy`` gives the same voxels as a dask array;
 ``scalesr.measure`` says how good an image is;
 ``scalesr.open_image`` and ``scalesr.import_image`` bring images in.
 """
@@ -12,9 +12,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scalesr.engine import Options, Result, lazy, measure, run
+    from scalesr.engine import Options, PlateResult, Result, lazy, measure, run
     from scalesr.errors import ScalesrError
-    from scalesr.images import Image, import_image, open_image
+    from scalesr.images import Image, Plate, import_image, open_image, open_plate
     from scalesr.metrics import Measurement
 
 __version__ = version("scalesr")
@@ -22,20 +22,23 @@ __all__ = [
     "Image",
     "Measurement",
     "Options",
+    "Plate",
+    "PlateResult",
     "Result",
     "ScalesrError",
     "import_image",
     "lazy",
     "measure",
     "open_image",
+    "open_plate",
     "run",
 ]
 
 _ROOMS = {
-    **dict.fromkeys(("Options", "Result", "lazy", "measure", "run"), "scalesr.engine"),
+    **dict.fromkeys(("Options", "PlateResult", "Result", "lazy", "measure", "run"), "scalesr.engine"),
     "Measurement": "scalesr.metrics",
     "ScalesrError": "scalesr.errors",
-    **dict.fromkeys(("Image", "import_image", "open_image"), "scalesr.images"),
+    **dict.fromkeys(("Image", "Plate", "import_image", "open_image", "open_plate"), "scalesr.images"),
 }
 
 

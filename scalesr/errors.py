@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from scalesr.secrecy import without_secrets
+
 
 class ScalesrError(Exception):
-    """Something the user can mend.
+    """Something the user can mend. Secrets in its texts are blacked out.
 
     Parameters
     ----------
@@ -17,6 +19,7 @@ class ScalesrError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, *, remedy: str) -> None:
+        problem = without_secrets(problem)
         super().__init__(problem, remedy)
         self.problem = problem
         self.remedy = remedy

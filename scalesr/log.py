@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -12,17 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from scalesr.errors import OutputError
+from scalesr.secrecy import without_secrets
 from scalesr.tiling import Plan
 
 if TYPE_CHECKING:
     from scalesr.engine import Event
-
-_NAMES = r"(?:[\w-]*(?:signature|token|credential|secret|key|password)|sig|code)"
-SECRETS = (
-    (re.compile(r"(?<=://)[^/@\s]+(?=@)"), "***"),
-    (re.compile(rf"(?i)(?<=[?&])({_NAMES}=)[^&\s'\"]+"), r"\1***"),
-)
-"""User and password before a host, and signed parts of a query: what an address in an error message may give away."""
 
 
 class JsonLog:
@@ -93,10 +86,3 @@ def cleaned(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [cleaned(item) for item in value]
     return without_secrets(value) if isinstance(value, str) else value
-
-
-def without_secrets(text: str) -> str:
-    """Return a text with what addresses in it may give away blacked out."""
-    for pattern, replacement in SECRETS:
-        text = pattern.sub(replacement, text)
-    return text

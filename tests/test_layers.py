@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("phantoms",),
     ("errors",),
+    ("secrecy",),
 )
 """From what a person touches down to what everybody may use; ``scalesr`` is the package's own `__init__`."""
 
@@ -52,7 +53,7 @@ FOREIGN: dict[str, frozenset[str]] = {
 }
 """Libraries that a room leaves to others."""
 
-STDLIB_ONLY = frozenset({"errors", "tiling"})
+STDLIB_ONLY = frozenset({"errors", "secrecy", "tiling"})
 """Rooms that need nothing but Python itself."""
 
 

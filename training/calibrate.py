@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="file of weights, which is changed")
     parser.add_argument("--scale", type=int, nargs="+", default=[4])
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--crop", type=int, default=48, help="pixels along y and x; planes are cut alike")
+    parser.add_argument("--crop", type=int, default=64, help="pixels along y and x; planes are cut alike")
     parser.add_argument("--out", type=Path, help="file for the figures, JSON")
     options = parser.parse_args()
     if options.data is None:
@@ -47,7 +47,7 @@ def main() -> None:
     for scale in options.scale:
         sampling = Sampling(samples=options.samples)
         seen = drawn("validation", options, scale, sampling)
-        calibration = fit(*_pooled(seen))
+        calibration = fit(*_pooled(seen, alike=True))
         store(options.weights, calibration, sampling=sampling, scale=Fraction(scale))
         judged = drawn("test", options, scale, sampling)
         told = {name: covered(*pair, calibration) for name, pair in {**judged, "all": _pooled(judged)}.items()}
@@ -84,8 +84,15 @@ def drawn(
     return found
 
 
-def _pooled(seen: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    pairs = list(seen.values())
+def _pooled(
+    seen: dict[str, tuple[NDArray[Any], NDArray[Any]]], *, alike: bool = False
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the voxels of all blocks together; of each as many as the smallest has, where they count alike."""
+    pairs, random = list(seen.values()), np.random.default_rng(0)
+    if alike:
+        least = min(len(error) for error, _ in pairs)
+        chosen = [random.permutation(len(error))[:least] for error, _ in pairs]
+        pairs = [(error[part], spread[part]) for (error, spread), part in zip(pairs, chosen, strict=True)]
     return np.concatenate([error for error, _ in pairs]), np.concatenate([spread for _, spread in pairs])
 
 

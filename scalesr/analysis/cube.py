@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from scalesr.engine.pairing import SAME_PLACE, SAME_SIZE
+from scalesr.engine.pairing import OBJECTS, SAME_PLACE, SAME_SIZE
 from scalesr.errors import InputError
 from scalesr.images import Image, SpectralAxis, open_image, read_spectral
 from scalesr.images.axes import metres
@@ -59,15 +59,15 @@ class Cube:
         Raises
         ------
         InputError
-            There is no image, or it is no plane with bands: it has depth, or time points.
+            There is no image, or it is no plane with bands: it has depth, time points, or objects.
         """
         image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
         long = [axis for axis in range(image.ndim) if image.shape[axis] > 1]
         spatial = [axis for axis in range(image.ndim) if image.axes[axis].kind == "space"]
         space, deep = spatial[-2:], [axis for axis in spatial[:-2] if axis in long]
-        bands = [axis for axis in long if image.axes[axis].kind in ("channel", "other")]
-        times = [axis for axis in long if image.axes[axis].kind == "time"]
-        if len(space) < 2 or deep or times or len(bands) > 1:
+        apart = [axis for axis in long if image.axes[axis].kind == "time" or image.axis_names[axis] == OBJECTS]
+        bands = [axis for axis in long if axis not in apart and image.axes[axis].kind in ("channel", "other")]
+        if len(space) < 2 or deep or apart or len(bands) > 1:
             what = ", ".join(f"{image.axis_names[axis]} ({image.shape[axis]})" for axis in long)
             raise InputError(
                 f"{image.url} is no plane with bands: its axes are {what or 'all of one pixel'}.",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from scalesr.analysis.classification import Classification, Classifier, fit_classifier, log_odds
 from scalesr.analysis.packages import need
 from scalesr.analysis.roc import BINS, bins_of, roc_of
+from scalesr.analysis.tables.object_table import matched
 from scalesr.analysis.wells import NOT_FINITE
 from scalesr.errors import InputError
 from scalesr.phantoms.lattice import uniform
@@ -53,7 +54,8 @@ def classify_objects(
     model
         See `Classifier`.
     apart
-        See `Apart`. Which half an object is in follows from its label and the seed.
+        See `Apart`. Which half an object is in follows from its label and the seed; those that only one table has are
+        left out and counted.
     seed
         Of the halves and the forest.
 
@@ -75,6 +77,14 @@ def classify_objects(
             remedy=f"Choose from {', '.join(get_args(Classifier))}, from {', '.join(get_args(Apart))}, and a feature.",
         )
     need("sklearn", extra="analysis", purpose="Classification")
+    alone: dict[str, int] = {}
+    if apart == "halves":
+        sizes = len(train), len(test)
+        train, test = matched(train, test)
+        alone = {
+            "objects in the training table alone": sizes[0] - len(train),
+            "objects in the tested table alone": sizes[1] - len(test),
+        }
     sets = []
     for number, table in enumerate((train, test)):
         values = np.stack([np.asarray(table[name], np.float64) for name in features], axis=1)
@@ -101,7 +111,7 @@ def classify_objects(
     for k, bins in enumerate(bins_of(log_odds(chances)).T):
         counts = [np.bincount(bins[(truth == k) == own], minlength=BINS) for own in (False, True)]
         curves[k + 1] = roc_of(k + 1, counts[0], counts[1])
-    left: dict[str, Any] = {NOT_FINITE: bad, "objects of other conditions": int(np.count_nonzero(~tested))}
+    left = alone | {NOT_FINITE: bad, "objects of other conditions": int(np.count_nonzero(~tested))}
     return Classification(
         labels=tuple(range(1, len(classes) + 1)),
         curves=curves,

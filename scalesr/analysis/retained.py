@@ -130,7 +130,7 @@ def retained(
             f"{len(mine)} object(s) have the same label in both tables.",
             remedy="Measure both images with one image of labels.",
         )
-    chosen = tuple(features) if features is not None else _common(true, restored)
+    chosen = tuple(features) if features is not None else common_features(true, restored)
     groups = None if condition is None else _groups(true[condition][mine], conditions)
     agreements, bad = [], 0
     for feature in chosen:
@@ -188,6 +188,7 @@ def _groups(names: NDArray[Any], conditions: tuple[str, str] | None) -> tuple[ND
     return texts == pair[0], texts == pair[1]
 
 
-def _common(true: ObjectTable, restored: ObjectTable) -> tuple[str, ...]:
+def common_features(true: ObjectTable, restored: ObjectTable) -> tuple[str, ...]:
+    """Return the features of both tables that say what an object is, not where it lies."""
     theirs = default_features(restored)
     return tuple(name for name in default_features(true) if name in theirs)

@@ -18,6 +18,7 @@ from scalesr.cli.info import info
 from scalesr.cli.measure import EXAMPLES as MEASURE_EXAMPLES
 from scalesr.cli.measure import measure
 from scalesr.cli.models import models
+from scalesr.cli.objects import objects
 from scalesr.cli.plan import EXAMPLES as PLAN_EXAMPLES
 from scalesr.cli.plan import plan
 from scalesr.cli.run import EXAMPLES as RUN_EXAMPLES
@@ -27,8 +28,11 @@ from scalesr.cli.train_fast import EXAMPLES as FAST_EXAMPLES
 from scalesr.cli.train_fast import fast
 from scalesr.cli.train_msdsr import EXAMPLES as MSDSR_EXAMPLES
 from scalesr.cli.train_msdsr import msdsr
+from scalesr.cli.train_rls import FLOW_EXAMPLES, GENERATOR_EXAMPLES, flow, generator
 from scalesr.cli.train_slices import EXAMPLES as SLICES_EXAMPLES
 from scalesr.cli.train_slices import slices
+from scalesr.cli.train_unet import EXAMPLES as UNET_EXAMPLES
+from scalesr.cli.train_unet import unet
 from scalesr.cli.training import help_of
 from scalesr.cli.values import OptionError
 
@@ -106,7 +110,11 @@ _add("measure", measure, MEASURE_EXAMPLES)
 training.command("msdsr", help=help_of(msdsr), epilog=MSDSR_EXAMPLES, no_args_is_help=True)(msdsr)
 training.command("msdsr-slices", help=help_of(slices), epilog=SLICES_EXAMPLES, no_args_is_help=True)(slices)
 training.command("msdsr-fast", help=help_of(fast), epilog=FAST_EXAMPLES, no_args_is_help=True)(fast)
+training.command("rls-generator", help=help_of(generator), epilog=GENERATOR_EXAMPLES, no_args_is_help=True)(generator)
+training.command("rls-flow", help=help_of(flow), epilog=FLOW_EXAMPLES, no_args_is_help=True)(flow)
+training.command("rls-unet", help=help_of(unet), epilog=UNET_EXAMPLES, no_args_is_help=True)(unet)
 app.add_typer(training, name="train")
+app.add_typer(objects, name="objects")
 _add("models", models)
 _add("demo", demo)
 

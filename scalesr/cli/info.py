@@ -12,6 +12,7 @@ from scalesr.cli import options as given  # noqa: TC001 typer reads annotations 
 from scalesr.cli.failing import reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import print_heading, print_json, print_lines
+from scalesr.cli.plates import show_plate
 from scalesr.errors import InputError, ScalesrError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _SHOWN = 12
 
 
 def info(
-    source: Annotated[str, typer.Argument(metavar="IN", help="An OME-Zarr image, finished or not.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="An OME-Zarr image or plate, finished or not.")],
     *,
     series: given.Series = None,
     json: given.Json = False,
@@ -39,14 +40,16 @@ def info(
 ) -> None:
     """Show axes, shape, pixel size, levels, chunks and channels of an image; of an output, also what made it.
 
+    Of a plate: its wells and fields, the first field, and of an output how many fields are done.
+
     Only metadata is read, so it is quick for an image of any size.
     """
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
-        from scalesr.images import open_image  # noqa: PLC0415 zarr takes most of a second
+        from scalesr.images import Plate, open_any  # noqa: PLC0415 zarr takes most of a second
         from scalesr.images.spectral import read_spectral  # noqa: PLC0415
 
         try:
-            image = open_image(source, series=series)
+            image = open_any(source, series=series)
         except InputError:
             made = history(source)
             if made is None:
@@ -56,6 +59,9 @@ def info(
                 return
             print_heading(f"{source}: the output of a run that did not finish")
             print_lines([*_history_lines(made), ("go on", "run the same command again with --resume")])
+            return
+        if isinstance(image, Plate):
+            show_plate(image, json=json)
             return
         made = history(image.url)
         spectral = read_spectral(image)
@@ -68,7 +74,7 @@ def info(
         print_heading(image.name)
         print_lines(
             [
-                *_image_lines(image),
+                *image_lines(image),
                 *_level_lines(image.levels),
                 *_channel_lines(image.channels),
                 *_spectral_lines(spectral),
@@ -97,15 +103,16 @@ def history(url: str) -> dict[str, Any] | None:
         values = json_format.loads(stored)
         plan = Plan.from_json(values["identity"]["plan"])
         identity = {key: value for key, value in values["identity"].items() if key != "plan"}
-    except (ValueError, KeyError, TypeError) as error:
+        blocks, provenance = plan.blocks, {**values["provenance"]}
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"The ledger of {url} is damaged ({error}).", remedy="Start that run again with --overwrite."
         ) from error
     done = sum(key.endswith(".json") for key in files.list(f"{RECORDS}/"))
     return {
         "blocks_done": done,
-        "blocks": plan.blocks,
-        **values["provenance"],
+        "blocks": blocks,
+        **provenance,
         "identity": identity,
         "plan": plan.to_json(),
     }
@@ -127,7 +134,8 @@ def document(image: Image) -> dict[str, Any]:
     }
 
 
-def _image_lines(image: Image) -> Lines:
+def image_lines(image: Image) -> Lines:
+    """Return what an image is: where, of which format, size and pixel size."""
     from scalesr.tiling import human_bytes  # noqa: PLC0415
 
     sizes = ", ".join(f"{axis.name} {size:,}" for axis, size in zip(image.axes, image.shape, strict=True))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.cli import options as given
+from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import reporting, tell_error
 from scalesr.cli.options import engine_options, told
 from scalesr.cli.output import print_heading, print_json, print_lines, screen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from scalesr.cli.output import Lines
     from scalesr.engine import Demand, Options, Prepared
     from scalesr.engine.planning import Subject
+    from scalesr.images import Plate
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -35,7 +37,7 @@ _ABSENT = "An image that does not exist yet"
 
 def plan(
     source: Annotated[
-        str | None, typer.Argument(metavar="IN", help="An OME-Zarr image; or describe one with --shape.")
+        str | None, typer.Argument(metavar="IN", help="An OME-Zarr image or plate; or describe an image with --shape.")
     ] = None,
     *,
     shape: Annotated[
@@ -89,6 +91,7 @@ def plan(
             rich_help_panel="Speed and memory",
         ),
     ] = None,
+    fields: of_plates.Fields = None,
     json: given.Json = False,
     traceback: given.Traceback = False,
 ) -> None:
@@ -121,11 +124,23 @@ def plan(
                 scheduler=scheduler,
                 workers=workers,
             )
-            subject = _subject(source, shape=shape, axes=axes, dtype=dtype, series=series, level=level)
-            from scalesr.engine import prepare  # noqa: PLC0415 torch takes seconds
-
-            prepared = prepare(subject, options)
+            found = _found(source, shape=shape, axes=axes, dtype=dtype, series=series, level=level)
             given_rate = positive(tflops, "--tflops")
+            from scalesr.engine import prepare, prepare_plate  # noqa: PLC0415 torch takes seconds
+            from scalesr.images import Plate  # noqa: PLC0415
+
+            if isinstance(found, Plate):
+                ready = prepare_plate(found, options, fields=of_plates.parse_fields(fields))
+            else:
+                of_plates.refuse_fields(fields, found.name)
+                prepared = prepare(found, options)
+        if isinstance(found, Plate):
+            # Fewer fields go side by side where memory is scarce; that one alone does not fit is an error by now.
+            if json:
+                print_json(of_plates.plan_document(ready, None, tflops=given_rate))
+            else:
+                of_plates.show_plan(ready, tflops=given_rate)
+            return
         refusal = refused(prepared, options)
         if json:
             print_json(document(prepared, refusal, tflops=given_rate))
@@ -138,9 +153,9 @@ def plan(
             raise typer.Exit(refusal.exit_code)
 
 
-def _subject(
+def _found(
     source: str | None, *, shape: str | None, axes: str | None, dtype: str, series: int | None, level: int
-) -> Subject:
+) -> Subject | Plate:
     if (source is None) == (shape is None):
         raise OptionError(
             "A plan needs an image, or the shape of one; not both and not neither.",
@@ -149,9 +164,10 @@ def _subject(
     from scalesr.engine import empty_subject, subject_of  # noqa: PLC0415 torch takes seconds
 
     if shape is None:
-        from scalesr.images import open_image  # noqa: PLC0415 planning of a shape touches no storage
+        from scalesr.images import Plate, open_any  # noqa: PLC0415 planning of a shape touches no storage
 
-        return subject_of(open_image(source or "", series=series), level=level)
+        image = open_any(source or "", series=series)
+        return image if isinstance(image, Plate) else subject_of(image, level=level)
     sizes = parse_shape(shape)
     letters = axes or "tczyx"[-len(sizes) :]
     unknown = sorted(set(letters) - set("tczyx"))

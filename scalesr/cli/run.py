@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.cli import options as given
+from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import engine_options, told
+from scalesr.cli.outcome import filled, result_document, result_lines
 from scalesr.cli.output import note, print_json, print_lines, screen
 from scalesr.cli.values import parse_metrics, positive
 
 if TYPE_CHECKING:
-    from scalesr.cli.output import Lines
-    from scalesr.engine import Callback, Result
-    from scalesr.engine.flux import Corrected
+    from scalesr.engine import Callback, Options
+    from scalesr.images import Image
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -35,6 +35,11 @@ Say how good it is while it is made, against a finer image of the same place:
 
   [cyan]scalesr run coarse.ome.zarr out.ome.zarr --reference fine.ome.zarr --metrics psnr,ssim,consistency[/cyan]
 
+All fields of a plate, or one row of it; the rest can be added later with --resume:
+
+  [cyan]scalesr run plate.ome.zarr plate-x4.ome.zarr[/cyan]
+  [cyan]scalesr run plate.ome.zarr plate-x4.ome.zarr --fields 'B/*'[/cyan]
+
 A published network from a file, tiles faded into each other, at most 8 GB of memory:
 
   [cyan]scalesr run in.ome.zarr out.ome.zarr --model RealESRGAN_x4.safetensors --halo 32 --blend 8 --memory 8GB[/cyan]
@@ -42,18 +47,20 @@ A published network from a file, tiles faded into each other, at most 8 GB of me
 [bold]Exit codes[/bold]
 
   0 done             9 done, but some of the input could not be read and was filled
+                    10 done, but for fields of a plate that are named
   1 not foreseen     2 options     3 input     4 output     5 model
   6 plan or memory   7 the output of another run     8 storage     130 Ctrl-C
 """
 _OUTPUT = "Output"
 _MEASURE = "Measure on the way"
 _TROUBLE = "If something is wrong with the input"
-_SHOWN = 5
 
 
 def run(
-    source: given.Source,
-    target: Annotated[str, typer.Argument(metavar="OUT", help="Where the new OME-Zarr image goes.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="An OME-Zarr image or plate: a folder, or an address such as s3://...")
+    ],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="Where the new OME-Zarr image or plate goes.")],
     *,
     series: given.Series = None,
     level: given.Level = 0,
@@ -151,10 +158,12 @@ def run(
         Literal["stop", "fill"],
         typer.Option(help="When the image holds NaN or infinity.", rich_help_panel=_TROUBLE),
     ] = "stop",
+    fields: of_plates.Fields = None,
+    normalise_by: of_plates.NormaliseBy = "plate",
     json: given.Json = False,
     traceback: given.Traceback = False,
 ) -> None:
-    """Super-resolve or restore an image of any size. Memory does not grow with the image."""
+    """Super-resolve or restore an image of any size, or each field of a plate. Memory does not grow with the image."""
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         with screen("err").status("starting"):
             options = engine_options(
@@ -194,38 +203,58 @@ def run(
                 data_range=positive(data_range, "--data-range"),
             )
             # Late: torch takes seconds, and help texts and mistyped options need none of it.
-            from scalesr.cli.plan import document, show  # noqa: PLC0415
-            from scalesr.engine import check_memory, check_target, prepare, subject_of  # noqa: PLC0415
-            from scalesr.engine import run as run_engine  # noqa: PLC0415
-            from scalesr.images import open_image  # noqa: PLC0415
+            from scalesr.images import Plate, open_any  # noqa: PLC0415
 
-            image = open_image(source, series=series)
+            found = open_any(source, series=series)
+        if not isinstance(found, Plate):
+            of_plates.refuse_fields(fields, found.url)
+            _run_image(found, target, options, dry_run=dry_run, log=log, quiet=quiet, json=json)
+            return
         if dry_run:
-            prepared = prepare(subject_of(image, level=level), options)
-            check_memory(prepared, options)
-            check_target(image, target, options=options)
-            if json:
-                print_json(document(prepared, None) | {"dry_run": True})
-            elif not quiet:
-                show(prepared)
-                note("Dry run: nothing was written.")
+            of_plates.dry_run_fields(found, target, options, fields=fields, quiet=quiet, json=json)
             return
         with ExitStack() as stack:
-            result = run_engine(
-                image, target, options=options, callbacks=_callbacks(stack, log=log, shown=not quiet and not json)
+            callbacks = _callbacks(stack, log=log, shown=not quiet and not json)
+            chosen = of_plates.parse_fields(fields)
+            result = of_plates.run_fields(
+                found, target, options, fields=chosen, normalise_by=normalise_by, callbacks=callbacks
             )
-        if json:
-            print_json(result_document(result, source=image.url))
-        elif not quiet:
-            print_lines(result_lines(result))
-            if result.measurement is not None:
-                from scalesr.cli.figures import show as show_figures  # noqa: PLC0415 torch takes seconds
+        of_plates.tell_result(result, source=found.url, quiet=quiet, json=json)
 
-                show_figures(result.measurement, bands="folded", places="folded")
-        if result.bad_chunks:
-            if not json:
-                note(_filled(result))
-            raise typer.Exit(FILLED)
+
+def _run_image(
+    image: Image, target: str, options: Options, *, dry_run: bool, log: str | None, quiet: bool, json: bool
+) -> None:
+    from scalesr.cli.plan import document, show  # noqa: PLC0415 torch takes seconds
+    from scalesr.engine import check_memory, check_target, prepare, subject_of  # noqa: PLC0415
+    from scalesr.engine import run as run_engine  # noqa: PLC0415
+
+    if dry_run:
+        prepared = prepare(subject_of(image, level=options.level), options)
+        check_memory(prepared, options)
+        check_target(image, target, options=options)
+        if json:
+            print_json(document(prepared, None) | {"dry_run": True})
+        elif not quiet:
+            show(prepared)
+            note("Dry run: nothing was written.")
+        return
+    with ExitStack() as stack:
+        result = run_engine(
+            image, target, options=options, callbacks=_callbacks(stack, log=log, shown=not quiet and not json)
+        )
+    if json:
+        print_json(result_document(result, source=image.url))
+    elif not quiet:
+        print_lines(result_lines(result))
+        if result.measurement is not None:
+            from scalesr.cli.figures import show as show_figures  # noqa: PLC0415 torch takes seconds
+
+            show_figures(result.measurement, bands="folded", places="folded")
+    if result.bad_chunks:
+        if not json:
+            note(filled(result.bad_chunks))
+        raise typer.Exit(FILLED)
 
 
 def _callbacks(stack: ExitStack, *, log: str | None, shown: bool) -> list[Callback]:
@@ -238,112 +267,3 @@ def _callbacks(stack: ExitStack, *, log: str | None, shown: bool) -> list[Callba
     if shown:
         callbacks.append(stack.enter_context(RichProgress(screen("err"))))
     return callbacks
-
-
-def _filled(result: Result) -> str:
-    names = ", ".join(result.bad_chunks[:_SHOWN])
-    more = f" and {len(result.bad_chunks) - _SHOWN} more" if len(result.bad_chunks) > _SHOWN else ""
-    count = len(result.bad_chunks)
-    return f"Finished, but {count} chunks of the input could not be decoded and were filled: {names}{more}."
-
-
-def result_lines(result: Result) -> Lines:
-    """Return what a run did, for people."""
-    from scalesr.tiling import human_flops  # noqa: PLC0415 as the engine, only where something ran
-
-    plan = result.plan
-    shape = ", ".join(
-        f"{axis.name} {size:,}" for axis, size in zip(plan.lattice.axes, plan.lattice.out_shape, strict=True)
-    )
-    lines = [
-        ("written", result.image.url),
-        ("image", f"{shape}; {plan.out_dtype}; {len(plan.levels)} levels"),
-        ("time", f"{result.seconds:.1f} s for {result.blocks:,} of {plan.blocks:,} blocks"),
-        ("normalised", result.normalisation.origin),
-    ]
-    if result.clipped:
-        lines.append(("clipped", f"{result.clipped:,} voxels did not fit into {plan.out_dtype}"))
-    if result.not_finite:
-        lines.append(("replaced", f"{result.not_finite:,} voxels of the input were NaN or infinite"))
-    if result.masked:
-        lines.append(("masked", f"{result.masked:,} voxels of the input were not measured"))
-    if plan.missing_planes:
-        lines.append(("made up", _missing_words(result)))
-    if result.deviation is not None:
-        lines.append(("deviation", f"{result.deviation.url}: a standard deviation for each voxel"))
-    if plan.passes:
-        done = result.blocks / plan.blocks
-        rate = f", {human_flops(plan.flops * done / result.seconds)}/s" if result.seconds > 0 else ""
-        lines.append(("work", f"{plan.passes:,} passes of the network, {human_flops(plan.flops)}{rate}"))
-    if plan.flux == "conserved":
-        lines.append(("flux", _flux_words(result.corrected)))
-    if result.explained is not None and plan.components is not None:
-        least, mean = min(result.explained), sum(result.explained) / len(result.explained)
-        lines.append(
-            (
-                "eigenimages",
-                f"{plan.components[1]:,} hold {mean:.1%} of the variance of {len(result.explained):,} bands on "
-                f"average, {least:.1%} of the least; the rest is interpolated",
-            )
-        )
-    if result.spectra is not None and (result.spectra.missing or result.spectra.beyond):
-        found = result.spectra
-        lines.append(
-            (
-                "left out",
-                f"of the eigenimages: {found.missing:,} spectra that lack a band or are masked, and {found.beyond:,} "
-                "far beyond the range of a band",
-            )
-        )
-    return lines
-
-
-def _missing_words(result: Result) -> str:
-    """Return which planes were missing, and where they would lie in the output."""
-    planes, rows = (
-        ", ".join(map(str, places[:_SHOWN])) + (", ..." if len(places) > _SHOWN else "")
-        for places in (result.plan.missing_planes, result.made_up)
-    )
-    return f"planes {planes} were not measured; they would be found in rows {rows}"
-
-
-def _flux_words(done: Corrected) -> str:
-    """Return what conserving the flux had to do beside scaling."""
-    words = ["conserved"]
-    if done.negative:
-        words.append(f"{done.negative:,} voxels below zero were set to zero")
-    if done.flat:
-        words.append(f"{done.flat:,} input pixels in which the network saw nothing were spread evenly")
-    return "; ".join(words)
-
-
-def result_document(result: Result, *, source: str) -> dict[str, Any]:
-    """Return what a run did, as what JSON can hold."""
-    plan = result.plan
-    return {
-        "input": source,
-        "output": result.image.url,
-        "shape": plan.lattice.out_shape,
-        "dtype": plan.out_dtype,
-        "levels": len(plan.levels),
-        "seconds": result.seconds,
-        "blocks": plan.blocks,
-        "blocks_computed": result.blocks,
-        "tiles": plan.tiles,
-        "passes": plan.passes,
-        "flops": plan.flops,
-        "normalisation": result.normalisation.to_json(),
-        "clipped": result.clipped,
-        "not_finite": result.not_finite,
-        "masked": result.masked,
-        "missing_planes": plan.missing_planes,
-        "made_up_rows": result.made_up,
-        "deviation": None if result.deviation is None else result.deviation.url,
-        "explained": result.explained,
-        "spectra": None if result.spectra is None else asdict(result.spectra),
-        "flux": {"conserved": plan.flux == "conserved", **asdict(result.corrected)},
-        "bad_chunks": result.bad_chunks,
-        "measurement": None if result.measurement is None else result.measurement.to_json(),
-        "plan": plan.to_json(),
-        "exit_code": FILLED if result.bad_chunks else 0,
-    }

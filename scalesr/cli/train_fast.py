@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scalesr.cli import options as given
 from scalesr.cli import training_options as usual
-from scalesr.cli.failing import reporting
-from scalesr.cli.options import told
-from scalesr.cli.output import screen
-from scalesr.cli.train_msdsr import CODES, course
-from scalesr.cli.training import Titles, one_length, settle_device
+from scalesr.cli.training import Titles
+from scalesr.cli.training_course import CODES, Asked, Course, teaching
 
 if TYPE_CHECKING:
     from scalesr.msdsr.distilling import Pair
@@ -35,7 +31,9 @@ TITLES = Titles(scores={"fidelity": ("PSNR to teacher", "{:.2f} dB")}, reference
 _TEACHING = "The teacher"
 
 
+@teaching(TITLES, minutes=MINUTES, meanwhile="restoring by the teacher")
 def fast(
+    asked: Asked,
     stacks: Annotated[
         list[str],
         typer.Argument(
@@ -43,7 +41,6 @@ def fast(
         ),
     ],
     *,
-    out: usual.Out,
     teacher: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The diffusion network.", rich_help_panel=_TEACHING)
     ] = "msdsr",
@@ -75,18 +72,6 @@ def fast(
             metavar="STACK", help="A stack to validate on; may be repeated.", show_default="the stacks themselves"
         ),
     ] = None,
-    resume: usual.Resume = False,
-    quiet: given.Quiet = False,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MINUTES",
-            help="How long to train, after the teacher is done.",
-            show_default="15",
-            rich_help_panel=usual.LENGTH,
-        ),
-    ] = None,
-    steps: usual.Steps = None,
     features: Annotated[
         int, typer.Option(min=1, metavar="N", help="Channels inside the network.", rich_help_panel=usual.NETWORK)
     ] = 48,
@@ -100,54 +85,36 @@ def fast(
     rate: Annotated[
         float, typer.Option(metavar="RATE", help="Highest rate of learning.", rich_help_panel=usual.NETWORK)
     ] = 2e-3,
-    seed: usual.Seed = 0,
     precision: usual.Precision = "fp32",
-    device: given.Device = "auto",
-    threads: usual.Threads = None,
-    json: given.Json = False,
-    traceback: given.Traceback = False,
-) -> None:
+) -> Course:
     """Train a small deterministic network on what a diffusion network makes of your stacks, for one distance of planes.
 
     The teacher restores the stacks first, into the folder `teacher` of --out; that can be interrupted, too. The network
     that is nearest to the teacher is kept. It is hundreds of times faster, and cannot tell how sure it is.
     """
-    with reporting(style=told(json), stack="shown" if traceback else "hidden"):
-        one_length(steps=steps, minutes=minutes)
-        with screen("err").status("starting"):
-            from scalesr.msdsr.student_lesson import StudentLesson, StudentSettings  # noqa: PLC0415 torch takes seconds
+    from scalesr.msdsr.student_lesson import StudentLesson, StudentSettings  # noqa: PLC0415 torch takes seconds
 
-            settings = StudentSettings(
-                scale=scale,
-                features=features,
-                blocks=blocks,
-                batch=patches,
-                edge=patch,
-                rate=rate,
-                precision=precision,
-                device=settle_device(device, threads),
-                seed=seed,
-            )
-        asked = {"steps": teacher_steps, "samples": samples}
-        with screen("err").status("restoring by the teacher"):
-            taught = [
-                _pair(url, Path(out) / TEACHER, teacher, asked, scale=scale, device=device, precision=precision)
-                for url in (*stacks, *(validation or []))
-            ]
-        pairs, held_out = taught[: len(stacks)], taught[len(stacks) :]
-        said = f"{Path(teacher).name}, {teacher_steps} steps, {samples} samples"
-        lesson = StudentLesson(settings, pairs, validation=held_out or pairs, teacher=said)
-        course(
-            lesson,
-            out,
-            TITLES,
-            minutes=minutes or MINUTES,
-            steps=steps,
-            resume=resume,
-            judged="given images" if held_out else "training pixels",
-            quiet=quiet,
-            json=json,
-        )
+    settings = StudentSettings(
+        scale=scale,
+        features=features,
+        blocks=blocks,
+        batch=patches,
+        edge=patch,
+        rate=rate,
+        precision=precision,
+        device=asked.device,
+        seed=asked.seed,
+    )
+    how = {"steps": teacher_steps, "samples": samples}
+    folder = asked.out / TEACHER
+    taught = [
+        _pair(url, folder, teacher, how, scale=scale, device=asked.device, precision=precision)
+        for url in (*stacks, *(validation or []))
+    ]
+    pairs, held_out = taught[: len(stacks)], taught[len(stacks) :]
+    said = f"{Path(teacher).name}, {teacher_steps} steps, {samples} samples"
+    lesson = StudentLesson(settings, pairs, validation=held_out or pairs, teacher=said)
+    return Course(lesson=lesson, judged="given images" if held_out else "training pixels")
 
 
 def _pair(

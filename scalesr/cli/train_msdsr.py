@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scalesr.cli import options as given
 from scalesr.cli import training_options as usual
-from scalesr.cli.failing import reporting
-from scalesr.cli.options import told
-from scalesr.cli.output import print_json, screen
-from scalesr.cli.training import Titles, bar, document_taught, one_length, settle_device, show_taught
+from scalesr.cli.training import Titles
+from scalesr.cli.training_course import CODES, Asked, Course, teaching
 from scalesr.cli.training_files import open_planes
-from scalesr.cli.values import OptionError
+from scalesr.cli.values import OptionError, parse_whole
 
 if TYPE_CHECKING:
-    from scalesr.learning import Judged, Lesson
+    from scalesr.msdsr.network import Denoiser
     from scalesr.msdsr.settings import TrainingSettings
 
-CODES = """
-[bold]Exit codes[/bold]
-
-  0 done             1 not foreseen     2 options     3 images     4 output     5 model
-  6 settings         7 the folder of another training     8 storage     130 Ctrl-C
-"""
 EXAMPLES = f"""
 [bold]Examples[/bold]
 
@@ -34,6 +24,10 @@ Make a network of 2-D images, at the pixel size that volumes shall have along al
 
   [cyan]scalesr train msdsr planes-*.tif --out net --minutes 60[/cyan]
   [cyan]scalesr run stack.ome.zarr volume.ome.zarr --model net/weights.safetensors --scale isotropic[/cyan]
+
+Go on from a network that is there, with images of your own:
+
+  [cyan]scalesr train msdsr planes-*.tif --weights msdsr --out own --minutes 20[/cyan]
 
 Train as the released code does, on images of three channels and a large GPU:
 
@@ -50,10 +44,6 @@ Planes = Annotated[
         help="Images whose planes are finely resolved along both axes: OME-Zarr of any size, or TIFF of up to 1 GB.",
         show_default=False,
     ),
-]
-Minutes = Annotated[
-    float | None,
-    typer.Option(metavar="MINUTES", help="How long to train.", show_default="60", rich_help_panel=usual.LENGTH),
 ]
 Widths = Annotated[
     str | None,
@@ -88,15 +78,20 @@ Rate = Annotated[
 ]
 
 
+@teaching(TITLES, minutes=MINUTES)
 def msdsr(
+    asked: Asked,
     images: Planes,
     *,
-    out: usual.Out,
     validation: usual.Validation = None,
-    resume: usual.Resume = False,
-    quiet: given.Quiet = False,
-    minutes: Minutes = None,
-    steps: usual.Steps = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Go on from a trained network, whose sizes stay.",
+            show_default="a new network",
+        ),
+    ] = None,
     released: Annotated[
         bool,
         typer.Option(
@@ -120,63 +115,67 @@ def msdsr(
     channels: Channels = None,
     patches: Batch = None,
     rate: Rate = None,
-    seed: usual.Seed = 0,
+    flat: Annotated[
+        Literal["rare", "drawn"] | None,
+        typer.Option(
+            help="Patches in which nothing is to be seen: rare, drawn again up to eight times; drawn, as images have "
+            "them, which teaches the network to leave empty space empty.",
+            show_default="rare",
+            rich_help_panel=usual.NETWORK,
+        ),
+    ] = None,
     precision: usual.Precision = "fp32",
-    device: given.Device = "auto",
-    threads: usual.Threads = None,
-    json: given.Json = False,
-    traceback: given.Traceback = False,
-) -> None:
+) -> Course:
     """Train a diffusion network for stacks of planes on 2-D images alone, for any distance between planes.
 
     Rows of the images are hidden, and the network learns to draw them. No volume is needed: where a specimen looks the
     same from all sides, XZ and YZ slices of a stack are images like these. The network with the lowest loss on what is
     held out is kept. Needs pip install 'scalesr[volumes]'.
     """
-    with reporting(style=told(json), stack="shown" if traceback else "hidden"):
-        one_length(steps=steps, minutes=minutes)
-        with screen("err").status("starting"):
-            # Late: torch takes seconds, and help texts and mistyped options need none of it.
-            from scalesr.learning import judges  # noqa: PLC0415
-            from scalesr.msdsr.lesson import DiffusionLesson  # noqa: PLC0415
+    # Late: torch takes seconds, and help texts and mistyped options need none of it.
+    from scalesr.learning import judges  # noqa: PLC0415
+    from scalesr.msdsr.lesson import DiffusionLesson  # noqa: PLC0415
+    from scalesr.msdsr.network import load_denoiser  # noqa: PLC0415
 
-            settings = settings_of(
-                released=released,
-                network={"conditioning": conditioning, "channels": channels, "widths": numbers(widths)},
-                training={"batch": patches, "rate": rate},
-                precision=precision,
-                device=settle_device(device, threads),
-                seed=seed,
-            )
-            sources, judged_by, judged = judges(open_planes(images), open_planes(validation or []) or None)
-            lesson = DiffusionLesson(settings, sources, validation=judged_by)
-        course(
-            lesson,
-            out,
-            TITLES,
-            minutes=minutes or MINUTES,
-            steps=steps,
-            resume=resume,
-            judged=judged,
-            quiet=quiet,
-            json=json,
-        )
+    begun = None if weights is None else load_denoiser(weights)
+    network = {"conditioning": conditioning, "channels": channels, "widths": parse_whole("--widths", widths)}
+    if begun is not None:
+        network = _own_sizes(begun, network, released=released)
+    settings = settings_of(
+        released=released,
+        network=network,
+        training={"batch": patches, "rate": rate, "flat": flat},
+        precision=precision,
+        device=asked.device,
+        seed=asked.seed,
+    )
+    sources, judged_by, judged = judges(open_planes(images), open_planes(validation or []) or None)
+    lesson = DiffusionLesson(settings, sources, validation=judged_by, begun=begun)
+    return Course(lesson=lesson, judged=judged, first="step" if begun is None else "validation")
 
 
-def numbers(text: str | None) -> tuple[int, ...] | None:
-    """Return what ``--widths`` says.
+def _own_sizes(begun: Denoiser, asked: dict[str, Any], *, released: bool) -> dict[str, Any]:
+    """Return the settings of a trained network by name.
 
     Raises
     ------
     OptionError
-        It is no list of whole numbers.
+        Others were asked for.
     """
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise OptionError(f"--widths is '{text}'.", remedy="Give whole numbers, such as 32,64,96,128.") from error
+    own = vars(begun.settings)
+    wrong = ["--released"] if released else []
+    wrong += [f"--{name} {_said(value)}" for name, value in asked.items() if value not in (None, own[name])]
+    if wrong:
+        raise OptionError(
+            f"The network of --weights has {', '.join(f'{name} {_said(own[name])}' for name in asked)}; "
+            f"{', '.join(wrong)} was asked for.",
+            remedy="Leave these options out, or use another network.",
+        )
+    return dict(own)
+
+
+def _said(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def settings_of(
@@ -187,32 +186,7 @@ def settings_of(
 
     settings = TrainingSettings.paper() if released else TrainingSettings()
     changes = {name: value for name, value in network.items() if value is not None}
-    if "widths" in changes and len(changes["widths"]) != len(settings.network.widths):
+    if "widths" in changes and "attention" not in changes and len(changes["widths"]) != len(settings.network.widths):
         changes["attention"] = (False,) * len(changes["widths"])
     asked = {name: value for name, value in training.items() if value is not None}
     return replace(settings, network=replace(settings.network, **changes), **asked, **usual_ones)
-
-
-def course(
-    lesson: Lesson,
-    out: str,
-    titles: Titles,
-    *,
-    minutes: float,
-    steps: int | None,
-    resume: bool,
-    judged: Judged,
-    quiet: bool,
-    json: bool,
-) -> None:
-    """Teach, with a bar, and say what came of it."""
-    from scalesr.learning import Length, teach  # noqa: PLC0415 torch takes seconds
-
-    length = Length(steps=steps, minutes=None if steps else minutes)
-    with bar(titles, shown=not quiet and not json) as watch:
-        found = teach(lesson, length, Path(out), mode="resume" if resume else "create", watch=watch)
-    found = replace(found, judged=judged)
-    if json:
-        print_json(document_taught(found))
-    elif not quiet:
-        show_taught(found, titles)

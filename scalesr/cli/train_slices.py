@@ -7,26 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
 from scalesr.cli import training_options as usual  # noqa: TC001 typer reads annotations while the program runs
-from scalesr.cli.failing import reporting
-from scalesr.cli.options import told
-from scalesr.cli.output import screen
-from scalesr.cli.train_msdsr import (
-    CODES,
-    MINUTES,
-    Batch,
-    Channels,
-    Minutes,
-    Planes,
-    Rate,
-    Widths,
-    course,
-    numbers,
-    settings_of,
-)
-from scalesr.cli.training import Titles, one_length, settle_device
+from scalesr.cli.train_msdsr import MINUTES, Batch, Channels, Planes, Rate, Widths, settings_of
+from scalesr.cli.training import Titles
+from scalesr.cli.training_course import CODES, Asked, Course, teaching
 from scalesr.cli.training_files import open_planes
+from scalesr.cli.values import parse_whole
 
 EXAMPLES = f"""
 [bold]Examples[/bold]
@@ -40,7 +26,9 @@ TITLES = Titles(scores={"psnr": ("PSNR", "{:.2f} dB")}, reference="linear")
 _DEGRADATION = "What care undoes"
 
 
+@teaching(TITLES, minutes=MINUTES)
 def slices(
+    asked: Asked,
     images: Planes,
     *,
     kind: Annotated[
@@ -50,10 +38,7 @@ def slices(
             "IsotropicCARE."
         ),
     ],
-    out: usual.Out,
     validation: usual.Validation = None,
-    resume: usual.Resume = False,
-    quiet: given.Quiet = False,
     psf: Annotated[
         str,
         typer.Option(
@@ -83,51 +68,30 @@ def slices(
             metavar="ROWS", help="Rows for each plane.", show_default="any from 2 to 8", rich_help_panel=_DEGRADATION
         ),
     ] = None,
-    minutes: Minutes = None,
-    steps: usual.Steps = None,
     widths: Widths = None,
     channels: Channels = None,
     patches: Batch = None,
     rate: Rate = None,
-    seed: usual.Seed = 0,
     precision: usual.Precision = "fp32",
-    device: given.Device = "auto",
-    threads: usual.Threads = None,
-    json: given.Json = False,
-    traceback: given.Traceback = False,
-) -> None:
+) -> Course:
     """Train a network that restores slices of stacks in one pass: what diffusion is compared with.
 
     It is the network of diffusion, and sees the same patches. The one with the best PSNR on what is held out is kept.
     Needs pip install 'scalesr[volumes]'.
     """
-    with reporting(style=told(json), stack="shown" if traceback else "hidden"):
-        one_length(steps=steps, minutes=minutes)
-        with screen("err").status("starting"):
-            from scalesr.learning import judges  # noqa: PLC0415 torch takes seconds
-            from scalesr.msdsr.degrading import Degradation  # noqa: PLC0415
-            from scalesr.msdsr.slice_lesson import SliceLesson, SliceSettings  # noqa: PLC0415
+    from scalesr.learning import judges  # noqa: PLC0415 torch takes seconds
+    from scalesr.msdsr.degrading import Degradation  # noqa: PLC0415
+    from scalesr.msdsr.slice_lesson import SliceLesson, SliceSettings  # noqa: PLC0415
 
-            training = settings_of(
-                released=False,
-                network={"channels": channels, "widths": numbers(widths)},
-                training={"batch": patches, "rate": rate, "loss": "l1"},
-                precision=precision,
-                device=settle_device(device, threads),
-                seed=seed,
-            )
-            degradation = Degradation(psf=psf, counts=inf if counts is None else counts, noise=noise, spacing=spacing)
-            settings = SliceSettings(kind=kind, training=training, degradation=degradation)
-            sources, judged_by, judged = judges(open_planes(images), open_planes(validation or []) or None)
-            lesson = SliceLesson(settings, sources, validation=judged_by)
-        course(
-            lesson,
-            out,
-            TITLES,
-            minutes=minutes or MINUTES,
-            steps=steps,
-            resume=resume,
-            judged=judged,
-            quiet=quiet,
-            json=json,
-        )
+    training = settings_of(
+        released=False,
+        network={"channels": channels, "widths": parse_whole("--widths", widths)},
+        training={"batch": patches, "rate": rate, "loss": "l1"},
+        precision=precision,
+        device=asked.device,
+        seed=asked.seed,
+    )
+    degradation = Degradation(psf=psf, counts=inf if counts is None else counts, noise=noise, spacing=spacing)
+    settings = SliceSettings(kind=kind, training=training, degradation=degradation)
+    sources, judged_by, judged = judges(open_planes(images), open_planes(validation or []) or None)
+    return Course(lesson=SliceLesson(settings, sources, validation=judged_by), judged=judged)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scalesr.cli.output import note, print_lines, screen
@@ -15,8 +16,8 @@ from scalesr.cli.values import OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from scalesr.learning import ImageSource, Scores, Taught
     from scalesr.learning import Progress as Where
-    from scalesr.learning import Scores, Source, Taught
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,12 @@ class Titles:
 
 
 def help_of(command: Callable[..., None]) -> str:
-    """Return the docstring of a command with a line for each paragraph: only the first would be wrapped otherwise."""
-    return "\n\n".join(" ".join(each.split()) for each in inspect.cleandoc(command.__doc__ or "").split("\n\n"))
+    """Return the docstring of a command with a line for each paragraph: only the first would be wrapped otherwise.
+
+    Brackets are those of the docstring and no markup.
+    """
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return escape("\n\n".join(" ".join(each.split()) for each in paragraphs))
 
 
 def one_length(*, steps: int | None, minutes: float | None) -> None:
@@ -61,7 +66,7 @@ def settle_device(device: str, threads: int | None) -> str:
     return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def open_sources(urls: Sequence[str]) -> list[Source]:
+def open_sources(urls: Sequence[str]) -> list[ImageSource]:
     """Return OME-Zarr images as what is trained or validated on."""
     from scalesr.images import open_image  # noqa: PLC0415 zarr takes most of a second
     from scalesr.learning import ImageSource  # noqa: PLC0415 torch takes seconds

@@ -79,6 +79,16 @@ def parse_scale(text: str | None) -> str | tuple[str, ...] | None:
     return parts[0] if len(parts) == 1 else parts
 
 
+def parse_whole(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Return whole numbers above zero, such as ``32,64,96,128``; None where nothing was given."""
+    if text is None:
+        return None
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise OptionError(f"{option} {text!r} is no list of sizes.", remedy="Give whole numbers, such as 32,64,96,128.")
+    return tuple(map(int, parts))
+
+
 def parse_normalise(text: str) -> Normalise:
     """Return a way to normalise: ``auto``, ``percentile``, ``dtype``, ``none``, or two values such as ``0,4095``."""
     match text:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from scalesr.images.stores import Traffic
+
 if TYPE_CHECKING:
     from scalesr.engine.memory import Demand
     from scalesr.tiling import Plan
@@ -129,6 +131,8 @@ class RunFinished(Event):
     """Blocks that this run computed."""
     bad_chunks: int
     """Chunks of the input that were filled."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """Requests to stores that are not local."""
 
 
 class Callback(Protocol):

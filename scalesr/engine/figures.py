@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import product
+from itertools import cycle, product
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from scalesr.engine.normalisation import Normalisation
 from scalesr.images import StatisticsAccumulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scalesr.engine.options import Normalise
     from scalesr.engine.planning import Mixing
     from scalesr.images import Image
-    from scalesr.models import ModelSpec
+    from scalesr.models import ModelSpec, Percentiles
 
 LOW, HIGH = 0.1, 99.9
 """Percentiles that become 0 and 1."""
@@ -56,10 +56,7 @@ def normalisation_of(
         A chunk that the figures need cannot be read.
     """
     dtype = image.dtype
-    integer = dtype.kind in "iu" and np.dtype(out_dtype).kind in "iu"
-    photograph = dtype == np.uint8 and spec.channels == 3
-    if how == "auto":
-        how = "dtype" if integer and (spec.values == "any" or photograph) else "percentile"
+    how = chosen(dtype, spec, how=how, out_dtype=out_dtype)
     if how == "none":
         return Normalisation(offset=(0.0,), gain=(1.0,), axis=None, origin="none")
     if how == "dtype" and dtype.kind in "iu":
@@ -69,7 +66,103 @@ def normalisation_of(
         return Normalisation(offset=(0.0,), gain=(1.0,), axis=None, origin=f"range of {dtype}, 0 to 1")
     if isinstance(how, tuple):
         return _of_range(*how, "as given")
-    return _percentiles(image, found, level=level, mask=mask, gaps=gaps, tell=tell)
+    return _percentiles(image, found, spec.percentiles, level=level, mask=mask, gaps=gaps, tell=tell)
+
+
+def chosen(dtype: np.dtype[Any], spec: ModelSpec, *, how: Normalise, out_dtype: str) -> Normalise:
+    """Return how an image of a data type is normalised for a model: what was asked for, or what ``auto`` means."""
+    if how != "auto":
+        return how
+    integer = dtype.kind in "iu" and np.dtype(out_dtype).kind in "iu"
+    photograph = dtype == np.uint8 and spec.channels == 3
+    # What says which intensities its percentiles stand for knows nothing of the data type's range.
+    ranged = integer and spec.percentiles is None
+    return "dtype" if ranged and (spec.values == "any" or photograph) else "percentile"
+
+
+def level_of_figures(image: Image, *, level: int, channel: int | None, apart: bool) -> int:
+    """Return the level that the percentiles of an image are taken of.
+
+    Parameters
+    ----------
+    image
+        The image.
+    level
+        The level that is processed.
+    channel
+        Its axis of channels.
+    apart
+        Whether some of its pixels do not count: coarser levels mix them with others.
+    """
+    channels = 1 if channel is None else image.shape[channel]
+    coarser = () if apart else image.levels[level + 1 :]
+    return level + sum(prod(some.shape) // channels >= ENOUGH_VOXELS for some in coarser)
+
+
+def band_groups(image: Image, channel: int | None, *, level: int) -> list[slice]:
+    """Return which bands of a level are read together: a chunk that holds many is not decoded many times."""
+    channels = 1 if channel is None else image.shape[channel]
+    group = 1 if channel is None else min(image.levels[level].chunks[channel], channels, TOGETHER)
+    return [slice(first, min(first + group, channels)) for first in range(0, channels, group)]
+
+
+def count_bands(
+    image: Image,
+    gathered: Sequence[StatisticsAccumulator],
+    bands: slice,
+    *,
+    found: Mixing,
+    level: int,
+    mask: Mask | None,
+    gaps: tuple[int, ...],
+) -> Iterator[None]:
+    """Add some bands of a level of an image to their figures, and yield after each part that is read.
+
+    Raises
+    ------
+    StorageError
+        A chunk cannot be read.
+    """
+    channel = found.channel
+    for region in _regions(image, found, level=level, together=len(gathered)):
+        own = tuple(bands if a == channel else s for a, s in enumerate(region))
+        pixels = image.read(own, level=level)
+        place = tuple((0, 1) if a == channel else (s.start, s.stop) for a, s in enumerate(region))
+        kept = None if mask is None else _kept(mask, place)
+        if gaps:
+            kept = _measured(place, found.spatial[0], gaps) & (True if kept is None else kept)
+        for number, figures in enumerate(gathered):
+            band = pixels if channel is None else np.take(pixels, [number], axis=channel)
+            figures.update(band if kept is None else band[np.broadcast_to(kept, band.shape)])
+        yield
+
+
+def of_spans(
+    spans: Sequence[tuple[float, float]], meant: Percentiles | None, *, axis: int | None, origin: str
+) -> Normalisation:
+    """Return the normalisation of an image whose percentiles are known, one pair for each channel.
+
+    Parameters
+    ----------
+    spans
+        The percentiles.
+    meant
+        What they become; none: 0 and 1.
+    axis
+        Axis of the channels.
+    origin
+        What they were taken of, in words.
+    """
+    targets = meant or ((0.0, 1.0),)
+    gains = [(high - low) / (most - least) for (low, high), (least, most) in zip(spans, cycle(targets), strict=False)]
+    return Normalisation(
+        offset=tuple(
+            low - least * gain for (low, _), (least, _), gain in zip(spans, cycle(targets), gains, strict=False)
+        ),
+        gain=tuple(gains),
+        axis=axis,
+        origin=origin + ("" if meant is None else ", as those of what the model knows"),
+    )
 
 
 def _of_range(low: float, high: float, origin: str) -> Normalisation:
@@ -78,41 +171,34 @@ def _of_range(low: float, high: float, origin: str) -> Normalisation:
 
 
 def _percentiles(
-    image: Image, found: Mixing, *, level: int, mask: Mask | None, gaps: tuple[int, ...], tell: Callback
+    image: Image,
+    found: Mixing,
+    meant: Percentiles | None,
+    *,
+    level: int,
+    mask: Mask | None,
+    gaps: tuple[int, ...],
+    tell: Callback,
 ) -> Normalisation:
     channel = found.channel
-    channels = 1 if channel is None else image.shape[channel]
-    # Coarser levels have no mask, and missing planes are mixed with others there.
-    coarser = image.levels[level + 1 :] if mask is None and not gaps else ()
-    level += sum(prod(some.shape) // channels >= ENOUGH_VOXELS for some in coarser)
-    shape = image.levels[level].shape
-    unit = image.levels[level].shards or image.levels[level].chunks
-    # Bands that are stored together are read together: a chunk of a thousand is not decoded a thousand times.
-    group = 1 if channel is None else min(image.levels[level].chunks[channel], channels, TOGETHER)
-    steps = _steps(shape, unit, channel, most=STEP_VOXELS // group)
-    tell(StageStarted(name=STAGE, total=len(steps) * -(-channels // group)))
-    offsets, gains = [], []
-    for first in range(0, channels, group):
-        some = slice(first, min(first + group, channels))
+    level = level_of_figures(image, level=level, channel=channel, apart=mask is not None or bool(gaps))
+    groups = band_groups(image, channel, level=level)
+    steps = len(_regions(image, found, level=level, together=groups[0].stop))
+    tell(StageStarted(name=STAGE, total=steps * len(groups)))
+    spans: list[tuple[float, float]] = []
+    for some in groups:
         gathered = [StatisticsAccumulator(image.levels[level].dtype) for _ in range(some.start, some.stop)]
-        for region in steps:
-            own = tuple(some if a == channel else s for a, s in enumerate(region))
-            pixels = image.read(own, level=level)
-            place = tuple((0, 1) if a == channel else (s.start, s.stop) for a, s in enumerate(region))
-            kept = None if mask is None else _kept(mask, place)
-            if gaps:
-                kept = _measured(place, found.spatial[0], gaps) & (True if kept is None else kept)
-            for number, figures in enumerate(gathered):
-                band = pixels if channel is None else np.take(pixels, [number], axis=channel)
-                figures.update(band if kept is None else band[np.broadcast_to(kept, band.shape)])
+        for _ in count_bands(image, gathered, some, found=found, level=level, mask=mask, gaps=gaps):
             tell(StageAdvanced(name=STAGE))
-        for figures in gathered:
-            low, high = figures.finalize().span(LOW, HIGH)
-            offsets.append(low)
-            gains.append(high - low)
+        spans += [figures.finalize().span(LOW, HIGH) for figures in gathered]
     within = (", within the mask" if mask is not None else "") + (", without missing planes" if gaps else "")
-    origin = f"percentiles {LOW} and {HIGH} of level {level}{within}"
-    return Normalisation(offset=tuple(offsets), gain=tuple(gains), axis=channel, origin=origin)
+    return of_spans(spans, meant, axis=channel, origin=f"percentiles {LOW} and {HIGH} of level {level}{within}")
+
+
+def _regions(image: Image, found: Mixing, *, level: int, together: int) -> list[tuple[slice, ...]]:
+    """Return the parts that a level is read in, so many bands at a time."""
+    plan = image.levels[level]
+    return _steps(plan.shape, plan.shards or plan.chunks, found.channel, most=STEP_VOXELS // together)
 
 
 @lru_cache(maxsize=1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.images import OWN, Files, Image, ImageWriter, open_image
+from scalesr.images.stores import StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from scalesr.models import ModelRef
     from scalesr.tiling import Plan
 
-Pairs = tuple[tuple[str, Any], ...]
-"""A mapping that can be hashed: sorted (name, value) pairs."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -28,7 +26,7 @@ class Job:
 
     source: str
     """URL of the input."""
-    source_options: Pairs = ()
+    source_options: StoreOptions = field(default_factory=StoreOptions, repr=False)
     """Options of the input's storage."""
     level: int = 0
     """Level of the input that is processed."""
@@ -92,12 +90,12 @@ class Job:
         return ledger_files(self.output.url, self.output.storage_options)
 
 
-@lru_cache(maxsize=8)
-def _image(url: str, options: Pairs) -> Image:
-    return open_image(url, storage_options=dict(options) or None)
+@lru_cache(maxsize=64)
+def _image(url: str, options: StoreOptions) -> Image:
+    return open_image(url, storage_options=options)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _writer(output: ImageWriter) -> ImageWriter:
     return output
 

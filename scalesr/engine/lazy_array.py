@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from scalesr.engine.inference import infer_cells
+from scalesr.engine.inference import STOP, infer_cells
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import prepare, subject_of
 from scalesr.engine.reading import read_cells
@@ -83,6 +83,8 @@ def lazy(
 
 def compute_block(job: Job, block: int) -> NDArray[Any]:
     """Return the voxels of one block, computing its cells and those above it that fade into it."""
+    # A run in threads of this process that was stopped leaves it set.
+    STOP.clear()
     lattice = job.plan.lattice
     index = lattice.index(block)
     cells = tuple(

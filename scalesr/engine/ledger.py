@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from scalesr.engine.deviation import deviation_name
-from scalesr.errors import LedgerError
+from scalesr.engine.normalisation import Normalisation
+from scalesr.errors import LedgerError, StorageError
+from scalesr.images.stores import StoreError
+from scalesr.secrecy import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,10 +27,13 @@ if TYPE_CHECKING:
     from scalesr.engine.events import BlockReport
     from scalesr.engine.job import Job
     from scalesr.engine.options import Normalise
+    from scalesr.engine.tally import Tally
     from scalesr.images import Files
 
 MANIFEST = "manifest.json"
 RECORDS = "blocks"
+LARGEST = 2**28
+"""Bytes of a manifest or a record at most; they have kilobytes."""
 FORMAT = 1
 """Version of the ledger's layout."""
 
@@ -82,14 +89,20 @@ def make_manifest(job: Job, *, normalise: Normalise, facts: Mapping[str, Any]) -
     return Manifest(
         identity=identity,
         provenance={
-            "source": job.source,
-            "model": job.model.source,
+            "source": without_secrets(job.source),
+            "model": without_secrets(job.model.source),
             "python": platform.python_version(),
             "machine": platform.machine(),
             **facts,
-            **{name: version(name) for name in ("scalesr", "numpy", "zarr", "dask", "distributed")},
+            **versions(),
         },
     )
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Return the versions of the packages that a run goes through; looking them up takes as long as a small image."""
+    return {name: version(name) for name in ("scalesr", "numpy", "zarr", "dask", "distributed")}
 
 
 def device_class(device: str) -> str:
@@ -112,7 +125,7 @@ def read_manifest(files: Files) -> Manifest | None:
     LedgerError
         It is damaged, or of another format.
     """
-    stored = files.get(MANIFEST)
+    stored = _read(files, MANIFEST)
     if stored is None:
         return None
     try:
@@ -122,7 +135,24 @@ def read_manifest(files: Files) -> Manifest | None:
                 f"The ledger is of format {values['format']}; this version of scalesr reads format {FORMAT}.",
                 remedy="Resume with the version of scalesr that started the run, or use --overwrite.",
             )
-        return Manifest(identity=values["identity"], provenance=values["provenance"])
+        # Whatever is no mapping of texts fails here and not where it is used.
+        return Manifest(identity={**values["identity"]}, provenance={**values["provenance"]})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LedgerError(
+            f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
+        ) from error
+
+
+def kept_normalisation(manifest: Manifest) -> Normalisation:
+    """Return the normalisation of the run that a manifest describes.
+
+    Raises
+    ------
+    LedgerError
+        It is damaged.
+    """
+    try:
+        return Normalisation.from_json(manifest.identity["normalisation"])
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(
             f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
@@ -182,11 +212,40 @@ def read_records(files: Files, done: bytearray) -> Iterator[dict[str, Any]]:
     """
     for block in (number for number, there in enumerate(done) if there):
         try:
-            yield json.loads(files.get(record_key(block)) or b"")
-        except ValueError as error:
-            raise LedgerError(
-                f"The record of block {block} is damaged ({error}).", remedy="Start again with --overwrite."
-            ) from error
+            found = json.loads(_read(files, record_key(block)) or b"")
+        except (ValueError, RecursionError) as error:
+            raise _damaged(block, error) from error
+        if not isinstance(found, dict) or found.get("block") != block:
+            raise _damaged(block, ValueError("it is not that of this block"))
+        yield found
+
+
+def take_measured(tally: Tally, records: Iterator[dict[str, Any]]) -> None:
+    """Add what an earlier run measured.
+
+    Raises
+    ------
+    LedgerError
+        A record is damaged.
+    """
+    for stored in records:
+        try:
+            tally.measured(stored["gathered"])
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, IndexError) as error:
+            raise _damaged(stored["block"], error) from error
+
+
+def _damaged(block: int, error: Exception) -> LedgerError:
+    return LedgerError(f"The record of block {block} is damaged ({error}).", remedy="Start again with --overwrite.")
+
+
+def _read(files: Files, key: str) -> bytes | None:
+    try:
+        return files.get(key, at_most=LARGEST)
+    except StoreError:
+        raise
+    except StorageError as error:
+        raise LedgerError(error.problem, remedy=error.remedy) from error
 
 
 def recorded(files: Files, blocks: int) -> bytearray:
@@ -194,6 +253,12 @@ def recorded(files: Files, blocks: int) -> bytearray:
     done = bytearray(blocks)
     for key in files.list(RECORDS):
         name = key.rsplit("/", 1)[-1].removesuffix(".json")
-        if name.isdigit() and int(name) < blocks:
-            done[int(name)] = 1
+        number = file_number(name)
+        if number is not None and number < blocks:
+            done[number] = 1
     return done
+
+
+def file_number(name: str) -> int | None:
+    """Return the number of the block that a file is named after; None where it is none."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) < 20 else None

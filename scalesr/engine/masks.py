@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -16,6 +16,7 @@ from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.errors import InputError, StorageError
 from scalesr.images import Location, open_image
 from scalesr.images.importing.companions import open_companion
+from scalesr.images.stores import StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.engine.events import Callback
-    from scalesr.engine.job import Pairs
     from scalesr.images import Image
     from scalesr.images.image import Version
     from scalesr.models import Sampling
@@ -42,7 +42,7 @@ class Mask:
 
     url: str
     """The group that the array lies in."""
-    options: Pairs = ()
+    options: StoreOptions = field(default_factory=StoreOptions, repr=False)
     """Options of its storage."""
     path: str
     """Path of the array below the group."""
@@ -91,8 +91,8 @@ class Mask:
 
 
 @lru_cache(maxsize=8)
-def _opened(url: str, options: Pairs, path: str, version: Version) -> zarr.Array[Any]:
-    store = Location(url, dict(options)).store("read")
+def _opened(url: str, options: StoreOptions, path: str, version: Version) -> zarr.Array[Any]:
+    store = Location(url, options).store("read")
     return zarr.open_array(store, path=path, mode="r", zarr_format=3 if version == "0.5" else 2)
 
 
@@ -147,7 +147,7 @@ def _beside(image: Image) -> Mask | None:
         return None
     return Mask(
         url=image.url,
-        options=tuple(sorted(image.storage_options.items())),
+        options=StoreOptions.of(image.storage_options),
         path=NAME,
         version=image.version,
         axes=tuple(a for a, axis in enumerate(image.axes) if axis.kind == "space"),
@@ -183,7 +183,7 @@ def _named(image: Image, how: str, *, level: int) -> Mask:
         )
     return Mask(
         url=mask.url,
-        options=tuple(sorted(mask.storage_options.items())),
+        options=StoreOptions.of(mask.storage_options),
         path=mask.levels[0].path,
         version=mask.version,
         axes=tuple(axes),

@@ -47,5 +47,20 @@ class Normalisation:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Normalisation:
-        """Return what `to_json` described."""
-        return cls(**values | {"offset": tuple(values["offset"]), "gain": tuple(values["gain"])})
+        """Return what `to_json` described.
+
+        Raises
+        ------
+        ValueError
+            It is no normalisation.
+        """
+        try:
+            offset, gain = tuple(map(float, values["offset"])), tuple(map(float, values["gain"]))
+            made = cls(**values | {"offset": offset, "gain": gain})
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"no normalisation: {error}") from error
+        if not offset or len(offset) != len(gain) or not np.isfinite([*offset, *gain]).all() or 0 in gain:
+            raise ValueError(f"no normalisation: offsets {offset[:3]}, gains {gain[:3]}")
+        if made.axis is not None and not (type(made.axis) is int and 0 <= made.axis < 5):
+            raise ValueError(f"no normalisation: axis {made.axis!r}")
+        return made

@@ -24,6 +24,8 @@ SAME_SIZE = 1e-3
 SAME_PLACE = 0.02
 """Shifts of less than this part of a pixel are none."""
 MOST_DENOMINATOR = 64
+OBJECTS = "n"
+"""Name of the axis of a stack along which objects lie. They are planes of their own, never the bands of one image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ def _space(image: Image, axes: str | None) -> tuple[int, ...]:
 
 def _band(image: Image) -> int | None:
     for kind in ("channel", "other"):
-        found = [a for a, axis in enumerate(image.axes) if axis.kind == kind]
+        found = [a for a, axis in enumerate(image.axes) if axis.kind == kind and axis.name != OBJECTS]
         if len(found) == 1:
             return found[0]
     return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scalesr.engine.extents import check_extent
 from scalesr.engine.flux import choose_flux
 from scalesr.engine.planes import check_planes, missing_planes
 from scalesr.engine.verbatim import choose_verbatim
@@ -119,6 +120,7 @@ def make_plan(subject: Subject, spec: ModelSpec, options: Options, *, eigenimage
     """
     found = mixing(subject, spec)
     check_planes(subject, spec)
+    check_extent(subject, spec)
     dtype = _out_dtype(options.out_dtype or subject.dtype)
     axes = _axes(subject, spec, options, found, eigenimages)
     mixed = tuple(a in found.spatial for a in range(len(axes)))

@@ -217,8 +217,8 @@ def pick_device(wanted: str) -> str:
     return wanted
 
 
-def spread(plan: Plan, options: Options, device: str) -> Workers:
-    """Return how a plan is spread over this machine."""
+def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Workers:
+    """Return how a plan is spread over this machine, where so many images alike are to be had."""
     if options.scheduler == "serial":
         return Workers(processes=1, slots=1, in_flight=1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -227,9 +227,10 @@ def spread(plan: Plan, options: Options, device: str) -> Workers:
         raise PlanError(f"{workers} workers cannot work.", remedy="Give --workers of at least 1.")
     slots = 1 if device.startswith("cuda") and options.scheduler == "threads" else workers
     ahead = AHEAD[device.partition(":")[0]] if options.scheduler == "threads" else workers
-    in_flight = min(plan.blocks, slots + ahead)
+    blocks = plan.blocks * images
+    in_flight = min(blocks, slots + ahead)
     return Workers(
-        processes=workers if options.scheduler == "processes" else 1, slots=min(slots, plan.blocks), in_flight=in_flight
+        processes=workers if options.scheduler == "processes" else 1, slots=min(slots, blocks), in_flight=in_flight
     )
 
 
@@ -244,7 +245,8 @@ def check_memory(prepared: Prepared, options: Options) -> None:
     allowed = options.memory or int(0.9 * psutil.virtual_memory().available)
     device_allowed = None
     if prepared.device.startswith("cuda"):
-        device_allowed = torch.cuda.mem_get_info(prepared.device)[0]
+        # What this process has freed is free for it, though not for others.
+        device_allowed = torch.cuda.mem_get_info(prepared.device)[0] + torch.cuda.memory_reserved(prepared.device)
     check_demand(prepared.demand, allowed=allowed, device_allowed=device_allowed)
 
 

@@ -18,28 +18,31 @@ from scalesr.engine.ledger import (
     read_records,
     recorded,
     start_ledger,
+    take_measured,
 )
 from scalesr.engine.levels import finish_levels
-from scalesr.engine.options import Options
+from scalesr.engine.metering import Meter
 from scalesr.engine.settling import settle
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
 from scalesr.engine.window import Window, lacking, unneeded
 from scalesr.errors import InterruptedRunError
-from scalesr.images import Image, create_image, open_image
+from scalesr.images import create_image, open_image
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from scalesr.engine.eigenimages import Spectra
-    from scalesr.engine.events import Callback, Event
+    from scalesr.engine.events import Callback
     from scalesr.engine.executors import Executor
     from scalesr.engine.flux import Corrected
     from scalesr.engine.job import Job
     from scalesr.engine.normalisation import Normalisation
+    from scalesr.engine.options import Options
     from scalesr.engine.preparing import Prepared
-    from scalesr.images import ImageWriter, SpectralAxis
+    from scalesr.images import Image, ImageWriter, SpectralAxis
+    from scalesr.images.stores import Traffic
     from scalesr.metrics import Measurement
     from scalesr.tiling import Plan
 
@@ -82,65 +85,51 @@ class Result:
     """For each band, which share of its variance the eigenimages hold; ``None`` where there are none."""
     measurement: Measurement | None
     """What was measured on the way; `None` where nothing was asked for."""
+    traffic: Traffic
+    """Requests to stores that are not local, of this run; of all images that share its workers at the same time."""
 
 
-def run(
-    source: str | os.PathLike[str] | Image,
+def run_image(
+    image: Image,
     target: str | os.PathLike[str],
+    options: Options,
     *,
-    options: Options | None = None,
-    callbacks: Sequence[Callback] = (),
-    storage_options: Mapping[str, Any] | None = None,
-    target_options: Mapping[str, Any] | None = None,
-    **changes: Any,
+    target_options: Mapping[str, Any] | None,
+    tell: Callback,
+    shared: Executor | None = None,
+    normalisation: Normalisation | None = None,
 ) -> Result:
-    """Super-resolve or restore an image of any size, tile by tile, into an OME-Zarr image.
-
-    Every tile is computed once. The output is the same bytes for any block size, number of workers, executor and
-    order, and after a crash and resume, on one class of device and version of torch. Memory does not grow with the
-    image. Until the run ends the output does not count as an image, and nothing that is done is lost when it stops.
+    """Run one image; see `scalesr.run`.
 
     Parameters
     ----------
-    source
-        OME-Zarr image: a path, an fsspec URL, or an opened image.
+    image
+        The input.
     target
         Where the output goes: a path or an fsspec URL.
     options
-        All options; the defaults when not given.
-    callbacks
-        Called with each event, in this process.
-    storage_options, target_options
-        Handed to fsspec for input and output.
-    **changes
-        Single options by name, on top of `options`.
-
-    Raises
-    ------
-    ScalesrError
-        What is wrong and what to do about it: InputError, ModelError, PlanError, OutputError, LedgerError before
-        anything is written; StorageError, OutputError and InterruptedRunError in mid-run, which can be resumed.
+        All options.
+    target_options
+        Handed to fsspec for the output.
+    tell
+        Called with each event.
+    shared
+        Who runs the tasks, and of other images beside them; opened for this one alone when not given.
+    normalisation
+        That of the plate that the image is part of; what the options ask for when not given.
     """
-    began = perf_counter()
-    options = Options(**{**(vars(options) if options else {}), **changes})
-
-    def tell(event: Event) -> None:
-        for callback in callbacks:
-            callback(event)
-
-    image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
-    settled = settle(image, target, options, target_options=target_options, tell=tell)
+    began, meter = perf_counter(), Meter()
+    settled = settle(image, target, options, target_options=target_options, normalisation=normalisation, tell=tell)
     job, prepared, basis = settled.job, settled.prepared, settled.basis
     # A scheduler that does not answer must not leave an output behind that was only begun.
-    executor = open_executor(options.scheduler, slots=prepared.workers.slots, device=prepared.device)
+    executor = shared or open_executor(options.scheduler, slots=prepared.workers.slots, device=prepared.device)
     spectral = spectral_of(image, job.plan)
     tally = Tally(job.ride)
     how: Literal["finished", "stopped"] = "stopped"
     try:
+        meter.watch(executor)
         for writer in _writers(job):
-            create_image(
-                writer.url, writer.layout, mode=options.mode, storage_options=dict(writer.storage_options) or None
-            )
+            create_image(writer.url, writer.layout, mode=options.mode, storage_options=writer.storage_options)
         files = job.output.files()
         if basis is not None:
             # Before the manifest: a run that has one has its basis.
@@ -149,15 +138,17 @@ def run(
             start_ledger(files, settled.fresh)
         size = prepared.workers.in_flight if options.scheduler in LOCAL else 2 * executor.slots + 2
         _work(job, prepared, executor, size=size, spectral=spectral, tally=tally, tell=tell)
+        meter.note(executor)
         how = "finished"
     finally:
-        executor.close(how=how)
-        give_back_memory()
+        if shared is None:
+            executor.close(how=how)
+            give_back_memory()
     seconds = perf_counter() - began
     measurement = tally.measurement(seconds=seconds)
     if measurement is not None:
         job.files.put(MEASUREMENT, json.dumps(measurement.to_json(), indent=1, default=str).encode())
-    tell(RunFinished(seconds=seconds, blocks=tally.blocks, bad_chunks=len(tally.bad_chunks)))
+    tell(RunFinished(seconds=seconds, blocks=tally.blocks, bad_chunks=len(tally.bad_chunks), traffic=meter.total()))
     return Result(
         image=open_image(job.output.url, storage_options=job.output.storage_options),
         plan=job.plan,
@@ -176,6 +167,7 @@ def run(
         spectra=settled.spectra,
         explained=None if basis is None else tuple(basis.explained.tolist()),
         measurement=measurement,
+        traffic=meter.total(),
     )
 
 
@@ -192,8 +184,7 @@ def _work(
     """Run the blocks that are not done, finish the pyramid and what lies beside it, publish."""
     done, gone = _survey(job)
     if job.ride is not None:
-        for stored in read_records(job.files, done):
-            tally.measured(stored["gathered"])
+        take_measured(tally, read_records(job.files, done))
     try:
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
@@ -207,8 +198,8 @@ def _work(
         # The output last: one that counts as whole has all that belongs to it.
         if job.deviation is not None:
             job.deviation.publish()
-        job.output.publish(facts=_facts(job))
         _clear_strips(job)
+        job.output.publish(facts=_facts(job))
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",

@@ -10,15 +10,15 @@ from scalesr.engine.eigenimages import Eigenimages, Spectra, fit_basis, stored_b
 from scalesr.engine.figures import normalisation_of
 from scalesr.engine.gaps import find_gaps
 from scalesr.engine.job import Job, ledger_files
-from scalesr.engine.ledger import Manifest, check_manifest, make_manifest, read_manifest
+from scalesr.engine.ledger import Manifest, check_manifest, kept_normalisation, make_manifest, read_manifest
 from scalesr.engine.masks import find_mask
-from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.planning import needed_fraction_bits
 from scalesr.engine.preparing import Prepared, check_memory, layout_of, prepare, subject_of
 from scalesr.engine.riding import WITH_REFERENCE, make_ride, ride_term
 from scalesr.engine.targets import begun, exists
 from scalesr.errors import OutputError
 from scalesr.images import Image, ImageWriter, Location, open_image
+from scalesr.images.stores import StoreOptions
 from scalesr.metrics import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scalesr.engine.events import Callback
+    from scalesr.engine.normalisation import Normalisation
     from scalesr.engine.options import Options
     from scalesr.models import EigenBasis
 
@@ -52,14 +53,20 @@ def settle(
     options: Options,
     *,
     target_options: Mapping[str, Any] | None,
+    normalisation: Normalisation | None = None,
     tell: Callback,
 ) -> Settled:
-    """Check everything that can be checked before anything is written."""
+    """Check everything that can be checked before anything is written.
+
+    A normalisation that is given is used, whatever the options ask for: that of the plate that the image is part of.
+    """
     prepared = prepare(subject_of(image, level=options.level), options)
     check_memory(prepared, options)
     location = Location.parse(target, target_options)
     stored = _stored(location, image, options)
-    kept = None if stored is None else Normalisation.from_json(stored.identity["normalisation"])
+    kept = normalisation
+    if kept is None and stored is not None:
+        kept = kept_normalisation(stored)
     job, prepared = make_job(image, location, prepared, options, normalisation=kept, tell=tell)
     basis, spectra = None, None
     if prepared.plan.components is not None:
@@ -148,7 +155,7 @@ def make_job(
     output = ImageWriter(location.url, layout, storage_options=location.options)
     job = Job(
         source=image.url,
-        source_options=tuple(sorted(image.storage_options.items())),
+        source_options=StoreOptions.of(image.storage_options),
         level=options.level,
         output=output,
         deviation=deviation_writer(output, prepared.plan, options),

@@ -51,7 +51,9 @@ def get_strip(job: Job, giver: Index, offset: Offset) -> NDArray[Any]:
     block = lattice.number(giver)
     key = strip_key(block)
     stored = job.files.get(key)
-    if stored is None or google_crc32c.value(stored[:-4]).to_bytes(4, "big") != stored[-4:]:
+    size = sum(prod(_shape(job, giver, taker)) for taker, _ in lattice.takers(giver)) * job.plan.sum_itemsize
+    whole = stored is not None and len(stored) == size + 4
+    if stored is None or not whole or google_crc32c.value(stored[:-4]).to_bytes(4, "big") != stored[-4:]:
         # What is damaged must not be taken for there when the run is resumed.
         job.files.delete(key)
         raise LedgerError(

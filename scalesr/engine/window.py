@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalesr.engine.events import BatchReduced, BlockDone, BlockRetried
 from scalesr.engine.inference import infer_block
+from scalesr.engine.ledger import file_number
 from scalesr.engine.reading import read_block
 from scalesr.engine.riding import uppers
 from scalesr.engine.stitching import stitch_block, strip_block
@@ -194,6 +195,9 @@ def unneeded(job: Job, done: bytearray, strips: set[str]) -> Iterator[Any]:
     """Yield the keys of strips that nobody will ask for any more."""
     lattice = job.plan.lattice
     for key in strips:
-        block = int(key.rsplit("/", 1)[-1])
+        block = file_number(key.rsplit("/", 1)[-1])
+        if block is None or block >= lattice.blocks:
+            yield key
+            continue
         if all(done[lattice.number(taker)] for _, taker in lattice.takers(lattice.index(block))):
             yield key

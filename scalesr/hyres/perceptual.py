@@ -9,10 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from scalesr.errors import ModelError
-from scalesr.models import checkpoint
+from scalesr.models.vgg import VGG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from scalesr.models.checkpoint import Trust
@@ -26,11 +25,6 @@ LAYERS: dict[int, tuple[str, float]] = {
 }
 """Places in the network, before the rectifier, with their names and weights: those of Real-ESRGAN."""
 
-_WIDTHS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
-"""Channels and convolutions of each stage of VGG19 (Simonyan and Zisserman, 2015, configuration E)."""
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
-"""Of the colours of ImageNet, which the published weights were trained on."""
 _SMALLEST = 16
 
 
@@ -67,31 +61,10 @@ class PerceptualLoss(nn.Module):
     Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV (2016).
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(self, weights: Path, *, trust: Trust = "safe") -> None:
         super().__init__()
-        self.sha256 = checkpoint.fingerprint(weights)
-        found = checkpoint.read(weights, sha256=self.sha256, trust=trust)
-        # On the meta device nothing is drawn for 20 million parameters that the file replaces.
-        with torch.device("meta"):
-            self.features = nn.Sequential(*_layers())
-        state = {
-            name: found.tensors[f"features.{name}"].float()
-            for name in self.features.state_dict()
-            if f"features.{name}" in found.tensors
-        }
-        try:
-            self.features.load_state_dict(state, assign=True)
-        except RuntimeError as error:
-            raise ModelError(
-                f"{weights} does not hold the convolutions of VGG19: {str(error).splitlines()[-1].strip()}",
-                remedy="Save the state dict of torchvision's vgg19 as safetensors and name that file.",
-            ) from error
-        self.requires_grad_(requires_grad=False)
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.network = VGG(weights, kind="vgg19", places=tuple(LAYERS), trust=trust)
+        self.sha256 = self.network.sha256
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of a batch, one number; gradients go to the prediction alone.
@@ -116,31 +89,7 @@ class PerceptualLoss(nn.Module):
             )
         loss = prediction.new_zeros((), dtype=torch.float32)
         with torch.no_grad():
-            wanted = list(self._seen(target))
-        for made, real, (_, weight) in zip(self._seen(prediction), wanted, LAYERS.values(), strict=True):
+            wanted = self.network(target)
+        for made, real, (_, weight) in zip(self.network(prediction), wanted, LAYERS.values(), strict=True):
             loss = loss + weight * functional.l1_loss(made.float(), real.float())
         return loss
-
-    def _seen(self, image: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the features of an image at the layers that count."""
-        x = (image.expand(-1, 3, -1, -1) - self.mean) / self.std
-        for place, layer in enumerate(self.features):
-            x = layer(x)
-            if place in LAYERS:
-                yield x
-
-
-def _layers() -> Iterator[nn.Module]:
-    """Yield the layers up to the last that counts, at the places that they have in torchvision."""
-    channels, count = 3, 0
-    for width, convolutions in _WIDTHS:
-        if count:
-            yield nn.MaxPool2d(2)
-            count += 1
-        for _ in range(convolutions):
-            yield nn.Conv2d(channels, width, 3, padding=1)
-            channels, count = width, count + 2
-            if count > max(LAYERS) + 1:
-                return
-            # Not in place: the features before it are kept.
-            yield nn.ReLU()

@@ -11,7 +11,9 @@ from scalesr.images.imzml_export import export_imzml
 from scalesr.images.layout import ImageLayout, LevelLayout, halved_axes, level_steps, pyramid_layout, scaled_geometry
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_image
-from scalesr.images.plates import is_plate, list_fields
+from scalesr.images.plate_layout import Acquisition, Field, PlateLayout, Well, well_name
+from scalesr.images.plates import Plate, field_states, is_plate, list_fields, open_any, open_plate
+from scalesr.images.plates_writing import check_plate_place, clear_field, create_plate, mark_plate
 from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
 from scalesr.images.reading import BadChunk
 from scalesr.images.spectral import SpectralAxis, read_spectral, write_spectral
@@ -20,10 +22,12 @@ from scalesr.images.writer import OWN, ImageWriter, create_image, remove_image
 
 __all__ = [
     "OWN",
+    "Acquisition",
     "Axis",
     "AxisKind",
     "BadChunk",
     "Channel",
+    "Field",
     "Files",
     "Image",
     "ImageLayout",
@@ -31,27 +35,38 @@ __all__ = [
     "Level",
     "LevelLayout",
     "Location",
+    "Plate",
+    "PlateLayout",
     "SpectralAxis",
     "Statistics",
     "StatisticsAccumulator",
+    "Well",
     "apart",
     "build_pyramid",
+    "check_plate_place",
+    "clear_field",
     "coarse_region",
     "count_shards",
     "create_image",
+    "create_plate",
     "downsample",
     "export_imzml",
+    "field_states",
     "halved_axes",
     "image_statistics",
     "import_image",
     "is_plate",
     "level_steps",
     "list_fields",
+    "mark_plate",
+    "open_any",
     "open_image",
+    "open_plate",
     "pyramid_layout",
     "read_spectral",
     "remove_image",
     "scaled_geometry",
     "shard_regions",
+    "well_name",
     "write_spectral",
 ]

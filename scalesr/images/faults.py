@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scalesr.errors import OutputError
+from scalesr.images.stores import StoreError, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +26,14 @@ _REASONS = {
 
 @contextmanager
 def writing(place: str) -> Iterator[None]:
-    """Turn an OSError inside the block into an OutputError that names the place, the reason and the remedy."""
+    """Turn what storage says inside the block into an OutputError that names the place, the reason and the remedy."""
     try:
         yield
+    except StoreError as error:
+        remedy = error.remedy
+        if kind_of(error) == "denied":
+            remedy = "Ask for permission to write there, use other credentials, or write to another place."
+        raise OutputError(error.problem, remedy=remedy) from error
     except OSError as error:
         number = error.errno if error.errno is not None else _number(error)
         reason, remedy = _REASONS.get(

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync as awaited
+
+from scalesr.errors import StorageError
 from scalesr.images.faults import writing
 from scalesr.images.locations import Location
+from scalesr.images.stores import StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from zarr.abc.store import Store
 
 _PARTIAL = ".partial"
 
@@ -28,10 +34,13 @@ class Files:
 
     url: str
     """Local folder or fsspec URL; it need not exist yet."""
-    storage_options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    storage_options: Mapping[str, Any] = field(default_factory=StoreOptions, hash=False, repr=False)
     """What fsspec needs to open it."""
     sync: Literal["system", "disk"] = "system"
     """``system``: the operating system writes when it likes. ``disk``: wait for the disk."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "storage_options", StoreOptions.of(self.storage_options))
 
     def put(self, key: str, content: bytes) -> None:
         """Write a file as a whole, making the folders above it.
@@ -46,24 +55,39 @@ class Files:
             if location.path is not None:
                 _put_local(location.path / key, content, sync=self.sync)
             else:
-                fs, path = (location / key).filesystem()
-                try:
-                    fs.pipe_file(path, content)
-                except FileNotFoundError:  # file systems with real folders; object stores have none
-                    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-                    fs.pipe_file(path, content)
+                awaited(location.store("write").set(key, default_buffer_prototype().buffer.from_bytes(content)))
 
-    def get(self, key: str) -> bytes | None:
-        """Return the bytes of a file, or ``None`` if there is none."""
+    def get(self, key: str, *, at_most: int | None = None) -> bytes | None:
+        """Return the bytes of a file, or ``None`` if there is none.
+
+        Parameters
+        ----------
+        key
+            Which.
+        at_most
+            Bytes that a local file may have.
+
+        Raises
+        ------
+        StoreError
+            The store refuses, or does not answer.
+        StorageError
+            The file is larger than it may be.
+        """
         location = Location.parse(self.url, self.storage_options)
         try:
             if location.path is not None:
+                size = (location.path / key).stat().st_size
+                if at_most is not None and size > at_most:
+                    raise StorageError(
+                        f"{location}/{key} has {size:,} bytes; at most {at_most:,} are expected.",
+                        remedy="Find out who wrote it, and remove it.",
+                    )
                 return (location.path / key).read_bytes()
-            fs, path = (location / key).filesystem()
-            content: bytes = fs.cat_file(path)
+            content = awaited(location.store("read").get(key, default_buffer_prototype()))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        return content
+        return None if content is None else content.to_bytes()
 
     def list(self, prefix: str = "") -> list[str]:
         """Return the sorted keys of all files whose key starts with a prefix; half-written ones are not among them."""
@@ -73,14 +97,7 @@ class Files:
             root = location.path
             found = [path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file()]
         else:
-            fs, root_path = location.filesystem()
-            base = root_path.rstrip("/")
-            below = f"{base}/{folder}" if folder else base
-            fs.invalidate_cache()
-            try:
-                found = [path.removeprefix(base).lstrip("/") for path in fs.find(below)]
-            except FileNotFoundError:
-                found = []
+            found = awaited(_listed(location.store("read"), prefix))
         return sorted(key for key in found if key.startswith(prefix) and not key.endswith(_PARTIAL))
 
     def delete(self, key: str) -> None:
@@ -90,9 +107,11 @@ class Files:
             if location.path is not None:
                 (location.path / key).unlink(missing_ok=True)
                 return
-            fs, path = (location / key).filesystem()
-            with suppress(FileNotFoundError):
-                fs.rm_file(path)
+            awaited(location.store("write").delete(key))
+
+
+async def _listed(store: Store, prefix: str) -> list[str]:
+    return [key async for key in store.list_prefix(prefix)]
 
 
 def _put_local(path: Path, content: bytes, *, sync: Literal["system", "disk"]) -> None:

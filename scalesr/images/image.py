@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import zarr
 
-from scalesr.errors import InputError
+from scalesr.errors import InputError, ScalesrError
 from scalesr.images.locations import Location
 from scalesr.images.reading import BadChunk, decode_into, read_region
 from scalesr.images.shards import ShardReader
@@ -115,9 +115,17 @@ class Image:
         if level not in self._arrays:
             location = Location(self.url, self.storage_options)
             path = self.levels[level].path
-            array = zarr.open_array(
-                location.store("read"), path=path, mode="r", zarr_format=3 if self.version == "0.5" else 2
-            )
+            try:
+                array = zarr.open_array(
+                    location.store("read"), path=path, mode="r", zarr_format=3 if self.version == "0.5" else 2
+                )
+            except (ScalesrError, OSError):
+                raise
+            except Exception as error:
+                raise InputError(
+                    f"{location / path} cannot be opened: {type(error).__name__}: {error}.",
+                    remedy="Check that all of the image was copied, and that its metadata are whole.",
+                ) from error
             in_files = location.path is not None and location.path.is_dir()
             folder = location.path / path if in_files and location.path is not None else None
             self._arrays[level] = array, ShardReader.of(array, folder)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from fsspec.core import url_to_fs
-from zarr.storage import FsspecStore, LocalStore
+from zarr.storage import LocalStore
 
 from scalesr.errors import InputError
+from scalesr.images.stores import StoreOptions, client_options, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Access = Literal["read", "write"]
 
 _ARCHIVES = {"zip", "tar", "libarchive", "reference"}
+_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,28 @@ class Location:
 
     url: str
     """Absolute local path, or a URL (possibly a chain such as ``zip::s3://bucket/image.zip``)."""
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
-    """What fsspec is given to open the file system: credentials, endpoint, anonymous access."""
+    options: Mapping[str, Any] = field(default_factory=StoreOptions, hash=False, repr=False)
+    """What the store is opened with: credentials, endpoint, anonymous access. Secrets among them are not pickled."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", StoreOptions.of(self.options))
 
     @classmethod
     def parse(cls, url: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Location:
-        """Return the place that a user named: a path, a ``file://`` URL, a path to a zip file, or any other URL."""
+        """Return the place that a user named: a path, a ``file://`` URL, a path to a zip file, or any other URL.
+
+        Raises
+        ------
+        InputError
+            The address holds a password.
+        """
         text = os.fspath(url)
+        if _PASSWORD.search(text):
+            raise InputError(
+                f"The address {text} holds a password, which would be written wherever the address is.",
+                remedy="Leave it out of the address; give it as an option of the storage, or where its tools look for "
+                "it (AWS_PROFILE, ~/.netrc).",
+            )
         if "::" not in text:
             if text.startswith("file://"):
                 text = unquote(urlsplit(text).path)
@@ -46,7 +64,7 @@ class Location:
                 text = str(Path(text).expanduser().absolute())
                 if text.endswith(".zip") and Path(text).is_file():
                     text = f"zip::{text}"
-        return cls(text.rstrip("/") or "/", dict(options or {}))
+        return cls(text.rstrip("/") or "/", StoreOptions.of(options))
 
     @property
     def path(self) -> Path | None:
@@ -68,21 +86,14 @@ class Location:
         ------
         InputError
             The URL's scheme is unknown, or the package that it needs is not installed.
+        StoreError
+            The store cannot be opened.
         """
         read_only = access == "read"
         path = self.path
         if path is not None:
             return LocalStore(path, read_only=read_only)
-        try:
-            return FsspecStore.from_url(self.url, storage_options=dict(self.options), read_only=read_only)
-        except ImportError as error:
-            scheme = self.url.split(":", 1)[0]
-            extra = "scalesr[s3]" if "s3" in scheme else f"the fsspec package for {scheme}"
-            raise InputError(f"{self.url}: {error}.", remedy=f"Install {extra}.") from error
-        except (ValueError, OSError) as error:
-            raise InputError(
-                f"{self.url} cannot be opened: {error}.", remedy="Check the address and the credentials."
-            ) from error
+        return open_store(self.url, StoreOptions.of(self.options)).with_read_only(read_only)
 
     def filesystem(self) -> tuple[Any, str]:
         """Return fsspec's (synchronous) file system of this place, and the path within it.
@@ -93,7 +104,7 @@ class Location:
             The URL's scheme is unknown, or the package that it needs is not installed.
         """
         try:
-            fs, path = url_to_fs(self.url, **self.options)
+            fs, path = url_to_fs(self.url, **client_options(StoreOptions.of(self.options)))
         except (ImportError, ValueError) as error:
             raise InputError(
                 f"{self} cannot be opened: {error}.", remedy="Install the fsspec package for this kind of address."

@@ -190,7 +190,7 @@ def image_attributes(layout: ImageLayout, *, version: Version) -> dict[str, Any]
 def _kind(name: str, raw: object) -> AxisKind:
     if raw is None:
         return KINDS.get(name, "other")
-    return cast("AxisKind", raw) if raw in _KINDS else "other"
+    return cast("AxisKind", raw) if isinstance(raw, str) and raw in _KINDS else "other"
 
 
 def _text(raw: object) -> str | None:
@@ -198,13 +198,20 @@ def _text(raw: object) -> str | None:
 
 
 def _number(raw: object) -> float | None:
-    return float(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) and math.isfinite(raw) else None
+    if not isinstance(raw, int | float) or isinstance(raw, bool):
+        return None
+    try:
+        number = float(raw)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _numbers(raw: object) -> list[float] | None:
-    if not isinstance(raw, list) or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in raw):
+    if not isinstance(raw, list):
         return None
-    return [float(value) for value in raw]
+    numbers = [_number(value) for value in raw]
+    return [number for number in numbers if number is not None] if None not in numbers else None
 
 
 def _validate(ome: dict[str, Any], version: Version) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
 
-from scalesr.errors import InputError
+from scalesr.errors import InputError, ScalesrError
 from scalesr.images.image import Image, Level, Version
+from scalesr.images.limits import MOST_LEVELS, check_path, check_sizes
 from scalesr.images.locations import Location
 from scalesr.images.metadata import parse_axes, parse_channels, parse_geometry
+from scalesr.images.stores import StoreError
 
 if TYPE_CHECKING:
     import os
@@ -37,6 +39,8 @@ def open_image(
     ------
     InputError
         There is nothing, or something else than an image, or the image cannot be used; the message says what to do.
+    StoreError
+        The store refuses, or does not answer.
     """
     location = Location.parse(url, storage_options)
     group, version = open_group(location)
@@ -70,12 +74,17 @@ def _image(
     if not isinstance(datasets, list) or not datasets:
         raise InputError(f"{location} lists no datasets.", remedy="Name the arrays under multiscales/datasets.")
     common = multiscale.get("coordinateTransformations") or []
+    if len(datasets) > MOST_LEVELS:
+        raise InputError(
+            f"{location} lists {len(datasets):,} datasets; an image has at most {MOST_LEVELS} resolutions.",
+            remedy="Correct multiscales/datasets.",
+        )
     levels: list[Level] = []
     for dataset in datasets:
         path = dataset.get("path") if isinstance(dataset, dict) else None
         if not isinstance(path, str):
             raise InputError(f"{location}: a dataset has no path.", remedy="Name the array under datasets/path.")
-        array = _open_array(group, path, location)
+        array = _open_array(group, check_path(path, where=str(location)), location)
         where = f"{location}/{path}"
         _check_array(array, axes=[axis.name for axis in axes], where=where)
         own = dataset.get("coordinateTransformations")
@@ -83,6 +92,8 @@ def _image(
             # 0.4 and 0.5 demand them; without, what the shapes say is the only thing there is to know.
             finest = levels[0].shape if levels else array.shape
             own = [{"type": "scale", "scale": [a / b for a, b in zip(finest, array.shape, strict=True)]}]
+        if not isinstance(own, list) or not isinstance(common, list):
+            raise InputError(f"{where}: coordinateTransformations is no list.", remedy="Correct the metadata.")
         scale, translation = parse_geometry([*own, *common], ndim=len(axes), where=where)
         dtype = array.dtype.newbyteorder("=").name
         levels.append(Level(path, array.shape, array.chunks, array.shards, dtype, scale, translation))
@@ -115,24 +126,17 @@ def open_group(location: Location) -> tuple[zarr.Group, Version]:
         )
     store = location.store("read")
     try:
-        for zarr_format, version in ((3, "0.5"), (2, "0.4")):
-            try:
-                group = zarr.open_group(
-                    store, mode="r", zarr_format=zarr_format, use_consolidated=False  # type: ignore[arg-type]
-                )  # fmt: skip
-            except zarr.errors.GroupNotFoundError:
-                continue
-            except zarr.errors.ContainsArrayError:
-                break
-            return group, version  # type: ignore[return-value]
-        plain = _plain_array(store)
-    except InputError:
+        found = _group(store)
+        plain = _plain_array(store) if found is None else None
+    except ScalesrError:
         raise
     except Exception as error:
         raise InputError(
             f"{location} cannot be read: {type(error).__name__}: {error}.",
             remedy="Check the address, the network and the credentials.",
         ) from error
+    if found is not None:
+        return found
     if plain is not None:
         raise InputError(
             f"{location} is a plain Zarr array of shape {plain.shape}, which says nothing of its axes.",
@@ -146,6 +150,26 @@ def open_group(location: Location) -> tuple[zarr.Group, Version]:
         f"{location} is not Zarr, or does not exist.{hint}",
         remedy="Name the folder that holds zarr.json or .zgroup, or convert the image first: scalesr import.",
     )
+
+
+def _group(store: Any) -> tuple[zarr.Group, Version] | None:
+    denied: StoreError | None = None
+    formats: tuple[tuple[Literal[2, 3], Version], ...] = ((3, "0.5"), (2, "0.4"))
+    for zarr_format, version in formats:
+        try:
+            return zarr.open_group(store, mode="r", zarr_format=zarr_format, use_consolidated=False), version
+        except zarr.errors.GroupNotFoundError:
+            continue
+        except zarr.errors.ContainsArrayError:
+            return None
+        except StoreError as error:
+            if error.kind != "denied":
+                raise
+            # Who may read but not list is told that what is not there is forbidden.
+            denied = error
+    if denied is not None:
+        raise denied
+    return None
 
 
 def _plain_array(store: Any) -> zarr.Array[Any] | None:
@@ -165,6 +189,8 @@ def _open_array(group: zarr.Group, path: str, location: Location) -> zarr.Array[
             f"{location} names the array {path!r}, which is not there.",
             remedy="Copy the image again, or take the array out of multiscales/datasets.",
         ) from error
+    except ScalesrError:
+        raise
     except Exception as error:
         raise InputError(
             f"{location}/{path} cannot be opened: {type(error).__name__}: {error}.",
@@ -182,6 +208,7 @@ def _check_array(array: zarr.Array[Any], *, axes: list[str], where: str) -> None
             f"({', '.join(axes)}).",
             remedy="Correct the axes in the metadata.",
         )
+    check_sizes(array, where=where)
     for name, size in zip(axes, array.shape, strict=True):
         if size == 0:
             raise InputError(f"{where}: axis {name} has size zero.", remedy="Use an image that has pixels.")
@@ -218,7 +245,8 @@ def _series(group: zarr.Group) -> list[str]:
         attributes = dict(group["OME"].attrs)
         listed = ome_attributes(attributes, "0.5").get("series")
         if isinstance(listed, list) and all(isinstance(path, str) for path in listed):
-            return [path.strip("/") for path in listed if path.strip("/") in group and path.strip("/")]
+            paths = [check_path(path, where=group.store_path.path or "the container") for path in listed]
+            return [path for path in paths if path in group]
     found: list[str] = []
     while str(len(found)) in group:
         found.append(str(len(found)))

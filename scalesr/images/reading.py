@@ -10,6 +10,7 @@ import numpy as np
 from zarr.core.buffer import default_buffer_prototype
 
 from scalesr.errors import StorageError
+from scalesr.images.stores import StoreError
 
 if TYPE_CHECKING:
     import zarr
@@ -54,6 +55,8 @@ def read_region(
     ------
     StorageError
         `on_bad` is ``raise`` and a chunk is bad.
+    StoreError
+        The store refuses, or does not answer; that is never filled.
     ValueError
         The region does not fit the array.
     """
@@ -65,6 +68,8 @@ def read_region(
     region = tuple(slice(start, stop) for start, stop in bounds)
     try:
         return _native(array[region]), ()
+    except StoreError:  # whoever cannot be asked has not said that a chunk is bad
+        raise
     except Exception as error:
         pixels, bad = _read_chunkwise(array, bounds)
         if not bad or on_bad == "fill":  # none is bad: the store failed once, and then gave every chunk
@@ -97,6 +102,8 @@ def decode_into(
         return _read_quickly(shards, bounds, out)
     try:
         array.get_basic_selection(region, out=default_buffer_prototype().nd_buffer.from_numpy_array(out))
+    except StoreError:
+        raise
     except Exception:  # noqa: BLE001 - see above
         return False
     return True
@@ -128,6 +135,8 @@ def _read_chunkwise(array: zarr.Array[Any], bounds: list[tuple[int, int]]) -> tu
         into = tuple(slice(p.start - start, p.stop - start) for p, (start, _) in zip(part, bounds, strict=True))
         try:
             pixels[into] = _native(array[part])
+        except StoreError:
+            raise
         except Exception as error:  # noqa: BLE001 - see read_region
             coords = tuple(piece.start // size for piece, size in zip(whole, outer, strict=True))
             key = f"{array.path}/{array.metadata.encode_chunk_key(coords)}".lstrip("/")

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.sync import sync
 
 from scalesr.errors import OutputError
 from scalesr.images.faults import writing
 from scalesr.images.files import Files
 from scalesr.images.locations import Location
 from scalesr.images.metadata import check_axes, image_attributes
+from scalesr.images.stores import BlindStore
 
 if TYPE_CHECKING:
     import os
@@ -68,6 +70,16 @@ class ImageWriter:
         found: zarr.Array[Any] = self._arrays[level]
         return found
 
+    def _unread(self, level: int) -> zarr.Array[Any]:
+        """Return the array of a resolution, for whole shards: what they replace is not read."""
+        if -1 - level not in self._arrays:
+            store = BlindStore(Location(self.url, self.storage_options).store("write"))
+            self._arrays[-1 - level] = zarr.open_array(
+                store, path=self.layout.levels[level].path, mode="r+", zarr_format=_format(self.version)
+            )
+        found: zarr.Array[Any] = self._arrays[-1 - level]
+        return found
+
     def write(self, level: int, region: tuple[slice, ...], data: NDArray[Any]) -> None:
         """Write whole shards; a shard whose pixels are all zero is not stored, which reads as zero.
 
@@ -90,7 +102,7 @@ class ImageWriter:
         plan = self.layout.levels[level]
         _check_region(plan, region, data, dtype=self.layout.dtype)
         with writing(f"{self.url}/{plan.path}"):
-            self.array(level)[region] = data
+            self._unread(level)[region] = data
 
     def files(self) -> Files:
         """Return the place for plain files beside the pixels, the group ``scalesr`` below the image, made if need be.
@@ -305,12 +317,10 @@ def _remove(location: Location) -> None:
             (path / name).unlink(missing_ok=True)
         shutil.rmtree(path)
         return
-    fs, root = location.filesystem()
+    store = location.store("write")
     for name in ("zarr.json", ".zattrs", ".zgroup"):
-        if fs.exists(f"{root}/{name}"):
-            fs.rm_file(f"{root}/{name}")
-    if fs.exists(root):
-        fs.rm(root, recursive=True)
+        sync(store.delete(name))
+    sync(store.delete_dir(""))
 
 
 def _sweep(path: Path | None) -> None:

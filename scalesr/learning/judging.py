@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from scalesr.learning.sources import Source
 
-Judged = Literal["given images", "held-out strips", "training pixels"]
+Judged = Literal["given images", "held-out strips", "held-out objects", "training pixels"]
 """What the validation looks at. The last is for images too small to hold anything out."""
 
 

@@ -9,7 +9,18 @@ from scalesr.models.eigen import Eigen
 from scalesr.models.eigen_basis import EigenBasis, mix
 from scalesr.models.enlarging import cubic, cubic_reach
 from scalesr.models.loading import load
-from scalesr.models.spec import Cost, Model, ModelRef, ModelSpec, Precision, Sampling, Strategy, Tailored, row_of
+from scalesr.models.spec import (
+    Cost,
+    Model,
+    ModelRef,
+    ModelSpec,
+    Percentiles,
+    Precision,
+    Sampling,
+    Strategy,
+    Tailored,
+    row_of,
+)
 from scalesr.models.spectral_sums import SpectralSums
 
 __all__ = [
@@ -19,6 +30,7 @@ __all__ = [
     "Model",
     "ModelRef",
     "ModelSpec",
+    "Percentiles",
     "Precision",
     "Sampling",
     "SpectralSums",

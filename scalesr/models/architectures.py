@@ -44,6 +44,7 @@ OWN = {
     "msdsr-fast": "scalesr.msdsr.student:build",
     "msdsr-slices": "scalesr.msdsr.slice_net:build",
     "rls": "scalesr.rls.model:build",
+    "rls-unet": "scalesr.rls.unet:build",
 }
 """What this package announces itself, also where its metadata were installed before these were in it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ Trust = Literal["safe", "pickle"]
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 
-_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "g_ema", "G_ema")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def convert(path: str | Path, target: str | Path, *, metadata: Mapping[str, str]
     ----------
     path
         A ``.pth``, ``.pt``, ``.ckpt`` or ``.bin`` file that holds tensors by name, perhaps one or two dictionaries deep
-        (``params_ema``, ``params``, ``state_dict``, ``model``); everything else in it is left out.
+        (``params_ema``, ``params``, ``state_dict``, ``model``, ``g_ema``); everything else in it is left out.
     target
         The safetensors file to write; must not exist.
     metadata
@@ -188,7 +189,9 @@ def _loaded(data: bytes, *, weights_only: bool) -> Any:
     with warnings.catch_warnings():
         # Old files of torchscript and typed storages warn about what only their author could change.
         warnings.simplefilter("ignore")
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=weights_only)
+        # Training scripts keep their command line beside the weights: names and values, whose class runs nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=weights_only)
 
 
 def _state_dict(content: Any) -> dict[str, torch.Tensor]:

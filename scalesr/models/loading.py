@@ -94,11 +94,14 @@ def _built(ref: ModelRef) -> Model:
 
 
 def _same_scale(scale: tuple[Fraction, ...] | None, spec: ModelSpec) -> bool:
-    """Return whether a scale that was asked for is the model's; one number means all axes, or z where z alone grows."""
+    """Return whether a scale that was asked for is the model's.
+
+    One number means all axes, or z where z alone grows, or all but that of objects.
+    """
     if scale is None or scale == spec.scale:
         return True
-    rest = len(spec.axes) - 1
-    return len(scale) == 1 and spec.scale in (scale * (1 + rest), (*scale, *[Fraction(1)] * rest))
+    rest, one = len(spec.axes) - 1, (Fraction(1),)
+    return len(scale) == 1 and spec.scale in (scale * (1 + rest), (*scale, *one * rest), (*one, *scale * rest))
 
 
 def _check_sampling(asked: Sampling | None, spec: ModelSpec) -> None:

@@ -25,6 +25,10 @@ Strategy = Literal["auto", "single", "triples"]
 """How the channel axis of an image is cut for a model: each channel alone, or three neighbours at a time."""
 
 
+Percentiles = tuple[tuple[float, float], ...]
+"""A lower and an upper percentile of intensities for each channel."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """What a model says of itself. The plan is made from it; the weights are not needed for that."""
@@ -72,6 +76,12 @@ class ModelSpec:
     of the first."""
     holes: Literal["filled", "inpainted"] = "filled"
     """What the model wants where nothing was measured: a plausible value, or NaN, which it makes up for itself."""
+    extent: tuple[int | None, ...] | None = None
+    """Input pixels that an image has along each of `axes`, where the model takes images of one size, such as objects of
+    a stack; ``None``: any."""
+    percentiles: Percentiles | None = None
+    """What the 0.1 and the 99.9 percentile of each channel become when a run normalises by them; none: 0 and 1. Coarse
+    images have a narrower range than the fine ones whose range is 0..1 for the model."""
     flux: Flux = "free"
     """What its author recommends for runs: ``conserved`` for measurements that are sums over a pixel's area."""
 

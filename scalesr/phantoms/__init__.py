@@ -5,7 +5,8 @@ from __future__ import annotations
 from .degrading import degrade
 from .nuclei import cells
 from .phantom import Phantom
+from .screen import ScreenCells, screen_cells
 from .spectra import spectral_cube
 from .structures import volume
 
-__all__ = ["Phantom", "cells", "degrade", "spectral_cube", "volume"]
+__all__ = ["Phantom", "ScreenCells", "cells", "degrade", "screen_cells", "spectral_cube", "volume"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +27,8 @@ Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Mean squared distances of features, shape (n,), of two batches of images in 0..1, the degraded and the measured."""
 GREY = 255.0
 """Intensities of its code for 1 here."""
+WITHOUT = "BRGM without its perceptual term, for which no weights of VGG16 were given"
+"""What its solutions say then."""
 COARSE = 16
 """Factor above which its code weighs the cosines ten times as much."""
 
@@ -83,7 +85,8 @@ def brgm(
     settings
         All else.
     perceptual
-        Distance of features; without it the term is left out.
+        Distance of features, such as `scalesr.rls.PerceptualDistance`; without it the term is left out, which the
+        solutions say in their notes.
 
     Raises
     ------
@@ -126,7 +129,8 @@ def brgm(
             steps=came.steps,
         )
 
-    return in_groups(solve, measured, numbers, generator, degradation, group=chosen.group)
+    found = in_groups(solve, measured, numbers, generator, degradation, group=chosen.group)
+    return found if perceptual is not None else replace(found, notes=(WITHOUT,))
 
 
 def cosines(w: torch.Tensor) -> torch.Tensor:

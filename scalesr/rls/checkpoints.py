@@ -12,10 +12,13 @@ from safetensors.torch import save_file
 from scalesr.errors import ModelError
 from scalesr.models import checkpoint
 from scalesr.models.catalogue import weights_of
+from scalesr.rls.degradation import Degradation
 from scalesr.rls.flow import MAF
 from scalesr.rls.generator import StyleGAN2
 from scalesr.rls.keymaps import recognised, translated
-from scalesr.rls.prior import Prior
+from scalesr.rls.prior import Prior, spread
+from scalesr.rls.ranges import measured_range
+from scalesr.rls.search import SearchSettings
 from scalesr.rls.settings import FlowSettings, GeneratorSettings
 
 if TYPE_CHECKING:
@@ -23,10 +26,13 @@ if TYPE_CHECKING:
 
     import torch
 
+    from scalesr.models import Percentiles
     from scalesr.models.checkpoint import Checkpoint
 
 ARCHITECTURE = "rls"
 """Name in the metadata of a file."""
+MEAN_OF = 16_384
+"""Latents whose mean is taken."""
 FACTOR = 16
 """Pixels of an image for each measured one along an axis, where a file does not say."""
 
@@ -42,6 +48,28 @@ class Pair:
     metadata: Mapping[str, str]
     """What the file says of itself."""
 
+    @property
+    def factor(self) -> int:
+        """Pixels of an image for each measured one along y and x that the file recommends."""
+        return int(self.metadata.get("factor", FACTOR))
+
+    def percentiles(self, degradation: Degradation) -> Percentiles:
+        """Return those of what is measured of the generator's images, see `scalesr.rls.ranges`."""
+        if "percentiles" in self.metadata and degradation == Degradation(factor=self.factor):
+            return tuple((low, high) for low, high in json.loads(self.metadata["percentiles"]))
+        return measured_range(self.generator, degradation)
+
+    @property
+    def search(self) -> SearchSettings:
+        """How the file says that latents are searched for; as the released code does where it says nothing.
+
+        Raises
+        ------
+        PlanError
+            It says what cannot be used.
+        """
+        return SearchSettings.from_json(json.loads(self.metadata.get("search", "{}")))
+
 
 def save(
     path: Path,
@@ -50,6 +78,8 @@ def save(
     *,
     title: str,
     factor: int = FACTOR,
+    search: SearchSettings | None = None,
+    percentiles: Percentiles | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a generator, and perhaps the prior of its latents, as safetensors that ``scalesr run --model`` takes.
@@ -64,12 +94,21 @@ def save(
         One line on them.
     factor
         Pixels of an image for each measured one along y and x; a run may ask for another.
+    search
+        How latents of this generator are best searched for; a run may ask for something else, option by option.
+    percentiles
+        Those of what is measured of its images by that factor, see `scalesr.rls.ranges`; without them they are found
+        again, less exactly, whenever the file is loaded.
     extra
         Further notes; names get ``training.`` in front unless they have a dot.
     """
     notes = {name if "." in name else f"training.{name}": value for name, value in (extra or {}).items()}
     metadata = {"generator": generator.settings.to_json(), "factor": factor, **notes}
     tensors = {f"generator.{name}": value for name, value in generator.state_dict().items()}
+    if search is not None:
+        metadata["search"] = search.to_json()
+    if percentiles is not None:
+        metadata["percentiles"] = percentiles
     if prior is not None:
         metadata["flow"] = prior.flow.settings.to_json()
         tensors |= {f"prior.{name}": value for name, value in prior.state_dict().items()}
@@ -131,6 +170,9 @@ def pair_of(weights: Checkpoint, *, condition: int | None = None) -> Pair:
             )
         generator = StyleGAN2(settings)
         generator.load_state_dict(state)
+        if not generator.mean.any():
+            # Files of rosinality's have no mean latent, from which a search without a flow begins.
+            generator.mean.copy_(spread(generator, count=MEAN_OF, seed=0)[0])
         prior = None
         if "flow" in metadata:
             prior = Prior(MAF(FlowSettings.from_json(json.loads(metadata["flow"]))))

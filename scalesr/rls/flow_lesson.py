@@ -12,8 +12,11 @@ from scalesr.learning import Learner, Pace
 from scalesr.models import determinism
 from scalesr.models.network import torch_device
 from scalesr.rls.checkpoints import FACTOR, save
+from scalesr.rls.degradation import Degradation
 from scalesr.rls.flow import MAF
+from scalesr.rls.norms import draw_norms, squared_norms
 from scalesr.rls.prior import Prior, draw, spread
+from scalesr.rls.ranges import MANY, measured_range
 from scalesr.rls.settings import FlowSettings
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from scalesr.learning import Scores
     from scalesr.learning.lesson import Part
+    from scalesr.models import Percentiles
     from scalesr.rls.generator import StyleGAN2
     from scalesr.rls.teaching import FlowTraining
 
@@ -45,6 +49,9 @@ class FlowLesson:
         What is written into the file, see `scalesr.rls.checkpoints.save`.
     title
         One line on the two, put into the file.
+    figure
+        Picture of the norms of latents, drawn whenever the flow is kept; none draws none, and neither does a machine
+        without matplotlib.
 
     Raises
     ------
@@ -61,9 +68,11 @@ class FlowLesson:
         *,
         factor: int = FACTOR,
         title: str = "StyleGAN2 generator with a flow of its latents, for regularised latent search",
+        figure: Path | None = None,
     ) -> None:
         determinism.settle()
-        self.settings, self.title, self.factor = settings, title, factor
+        self.settings, self.title, self.factor, self.figure = settings, title, factor, figure
+        self.percentiles: Percentiles | None = None
         device = torch_device(settings.device)
         self.generator = generator.eval().requires_grad_(requires_grad=False).to(device)
         self.mean, self.std = spread(self.generator, count=settings.settled, seed=settings.seed)
@@ -124,9 +133,19 @@ class FlowLesson:
         return {"loss": float(torch.cat(losses).double().mean()), "norm": self._norm(iter(images), latent)}
 
     def keep(self, path: Path, scores: Scores, *, step: int) -> None:
-        """Write the generator with the prior."""
+        """Write the generator with the prior, and the paper's figure 1 of them."""
+        if self.figure is not None:
+            draw_norms(squared_norms(self.generator, self.prior, seed=self.settings.seed + 1), self.figure)
+        if self.percentiles is None:
+            self.percentiles = measured_range(self.generator, Degradation(factor=self.factor), images=MANY)
         save(
-            path, self.generator, self.prior, title=self.title, factor=self.factor, extra={"flow.step": step, **scores}
+            path,
+            self.generator,
+            self.prior,
+            title=self.title,
+            factor=self.factor,
+            percentiles=self.percentiles,
+            extra={"flow.step": step, **scores},
         )
 
     def _latents(self, stream: int, count: int) -> Iterator[torch.Tensor]:

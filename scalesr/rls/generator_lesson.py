@@ -12,7 +12,7 @@ from scalesr.learning import Learner, Pace
 from scalesr.models import determinism
 from scalesr.models.network import torch_device
 from scalesr.rls.augmentation import augmented
-from scalesr.rls.checkpoints import save
+from scalesr.rls.checkpoints import MEAN_OF, save
 from scalesr.rls.crops import Crops
 from scalesr.rls.discriminator import Discriminator
 from scalesr.rls.generator import StyleGAN2, unit
@@ -34,8 +34,6 @@ SHOWN, COLUMNS = 64, 8
 """Images of a grid."""
 FORGOTTEN = 0.01
 """Share of the mean path length that each step replaces."""
-MEAN_OF = 16_384
-"""Latents whose mean is written into the file."""
 
 
 class Remembered:

@@ -14,7 +14,7 @@ from scalesr.errors import ModelError, PlanError
 from scalesr.models import Cost, ModelSpec, determinism
 from scalesr.models.memory import peak_bytes
 from scalesr.models.network import checked_precision, parameter_bytes, torch_device
-from scalesr.rls.checkpoints import FACTOR, pair_of
+from scalesr.rls.checkpoints import pair_of
 from scalesr.rls.degradation import Degradation
 from scalesr.rls.generator import unit
 from scalesr.rls.objective import Objective
@@ -41,8 +41,12 @@ _BACKWARD = 3.0
 class LatentSearch:
     """The same object gives the same bits whatever batch it is in; its noise is that of its number in the stack.
 
-    A solution that does not agree with the measurement is returned all the same: what a run can say of it is the
-    difference from the measurement, which it measures anyway.
+    A solution that does not agree with the measurement is returned all the same;
+    `scalesr.analysis.objects.misfits_of_objects` says of a run which these are.
+
+    Tiles are expected in the intensities that the generator makes, 0..1. Where a run normalises by percentiles, those
+    of the stack become what they are of the generator's own images once measured (`scalesr.rls.ranges`), so that the
+    stack is to be of objects like those; ``--normalise`` with ``none`` or two values takes what it is given for 0..1.
 
     Parameters
     ----------
@@ -122,6 +126,8 @@ class LatentSearch:
             halo=(0,) * len(tile),
             blend=(0,) * len(tile),
             deviation="returned" if samples > 1 else "none",
+            extent=(None, edge, edge) if stacked else None,
+            percentiles=pair.percentiles(degradation),
         )
         checked_precision(precision, spec=self._spec, device=where)
         self._spec = replace(self._spec, activation_bytes=self._activation_bytes(edge))
@@ -248,7 +254,7 @@ def build(
 
     Options are those of `Degradation` (``kind``, ``factor``, ``psf``, ``noise``, ``counts``), of `Objective` (``data``,
     ``density``, ``ring``, ``cross``) and of `SearchSettings` by name, and ``objects`` and ``samples`` of
-    `LatentSearch`. Without ``factor`` it is that of the file.
+    `LatentSearch`. Those that are not given are those of the file, where it says any.
 
     Parameters
     ----------
@@ -290,10 +296,11 @@ def build(
             f"objects is {objects!r} and samples {samples!r}.",
             remedy="Give stack or field, and a whole number from 1 to 256.",
         )
-    factor = int(scale[-1]) if scale is not None else int(weights.metadata.get("factor", FACTOR))
+    factor = int(scale[-1]) if scale is not None else pair.factor
     try:
         degradation = Degradation(**{"factor": factor, **parts[Degradation]})
-        settings = SearchSettings(objective=Objective(**parts[Objective]), **parts[SearchSettings])
+        objective = replace(pair.search.objective, **parts[Objective])
+        settings = replace(pair.search, objective=objective, **parts[SearchSettings])
     except TypeError as error:
         raise PlanError(f"An option has a wrong type: {error}.", remedy="Give numbers where they belong.") from error
     return LatentSearch(pair, degradation=degradation, search=settings, objects=objects, samples=samples, name=name)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TITLES = {
     "z": "z",
     "w": "w",
-    "pulse": "standardised LeakyReLU_5(w), PULSE",
+    "pulse": "LeakyReLU_5(w), PULSE",
     "rls": "F(w), RLS",
 }
 """What is compared, by name."""

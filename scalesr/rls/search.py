@@ -109,6 +109,8 @@ class Solutions:
     """Mean absolute differences of the degraded images from the measurements, shape (n,)."""
     flagged: torch.Tensor
     """Objects whose misfit beyond the declared noise is above the gate, or not finite: not to be trusted; bool."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how they were found."""
 
     @classmethod
     def joined(cls, parts: Sequence[Solutions], *, count: int) -> Solutions:
@@ -120,10 +122,10 @@ class Solutions:
         tensors = {
             each.name: whole([getattr(part, each.name) for part in parts])
             for each in fields(cls)
-            if each.name != "terms"
+            if each.name not in ("terms", "notes")
         }
         terms = {name: whole([part.terms[name] for part in parts]) for name in parts[0].terms}
-        return cls(terms=terms, **tensors)
+        return cls(terms=terms, notes=parts[0].notes, **tensors)
 
 
 def search(

@@ -59,7 +59,7 @@ class GeneratorTraining:
     """Seed of the weights, and with the number of the step that of its chance."""
 
     def __post_init__(self) -> None:
-        _check(
+        check_limits(
             self,
             batch=(2, inf),
             rate=(1e-12, inf),
@@ -116,7 +116,7 @@ class FlowTraining:
     """Seed of the weights, and with the number of the step that of its latents."""
 
     def __post_init__(self) -> None:
-        _check(
+        check_limits(
             self,
             blocks=(1, inf),
             hidden=(1, inf),
@@ -135,7 +135,14 @@ class FlowTraining:
         return asdict(self)
 
 
-def _check(settings: Any, **limits: tuple[float, float]) -> None:
+def check_limits(settings: Any, **limits: tuple[float, float]) -> None:
+    """Refuse settings with a value beyond its limits, by name.
+
+    Raises
+    ------
+    PlanError
+        There is one.
+    """
     found: Mapping[str, Any] = vars(settings)
     for name, (least, most) in limits.items():
         if not least <= found[name] <= most:

@@ -11,7 +11,7 @@ from ome_zarr_models import open_ome_zarr
 from scipy import ndimage
 from zarr import open_array, open_group
 
-from scalesr.analysis.objects import gather_crops, open_crops, scatter_crops
+from scalesr.analysis.objects import gather_crops, label_objects, open_crops, scatter_crops
 from scalesr.analysis.objects.labelling import CUT
 from scalesr.errors import InputError, OutputError
 from scalesr.images import Axis, Image, create_image, open_image, pyramid_layout
@@ -75,7 +75,7 @@ def test_the_order_does_not_depend_on_storage_and_objects_that_are_cut_are_left_
     opened = open_crops(tmp_path / "b")
     for name, values in first.table.columns.items():
         np.testing.assert_array_equal(values, opened.table[name])
-    assert (opened.shape, opened.table.left_out, opened.edge) == (SHAPE, {CUT: cut}, (16, 16))
+    assert (opened.origins[0].shape, opened.table.left_out, opened.edge) == (SHAPE, {CUT: cut}, (16, 16))
 
 
 def enlarged(found: Any, target: Path, times: int) -> Image:
@@ -101,10 +101,10 @@ def test_crops_go_back_to_where_they_come_from(
     labels, image, names, field = sample
     found = gather_crops(field, names, tmp_path / "crops", edge=16)
     stack = enlarged(found, tmp_path / "large", times)
-    fields = []
+    fields: list[Image] = []
     for chunk in (512, 32):
         monkeypatch.setattr("scalesr.analysis.objects.scattering._CHUNK", chunk)
-        fields.append(scatter_crops(stack, tmp_path / f"back {chunk}", crops=tmp_path / "crops", field=field))
+        fields += scatter_crops(stack, tmp_path / f"back {chunk}", crops=tmp_path / "crops", field=field)
     back = pixels(fields[0])
     np.testing.assert_array_equal(back, pixels(fields[1]))
     truth = image.repeat(times, axis=1).repeat(times, axis=2)
@@ -112,7 +112,7 @@ def test_crops_go_back_to_where_they_come_from(
     np.testing.assert_array_equal(back[:, covered], truth[:, covered])
     assert fields[0].pixel_sizes[1:] == (1 / times, 1 / times)
     assert fields[0].levels[0].translation[1:] == pytest.approx((0.5 / times, 0.5 / times))
-    own = pixels(scatter_crops(stack, tmp_path / "own", crops=found, field=field, paste="own"))
+    own = pixels(*scatter_crops(stack, tmp_path / "own", crops=found, field=field, paste="own"))
     inside = np.isin(labels, found.table.labels).repeat(times, axis=0).repeat(times, axis=1)
     assert not own[:, ~inside].any()
     np.testing.assert_array_equal(own[:, own[0] > 0], truth[:, own[0] > 0])
@@ -127,7 +127,7 @@ def test_overlapping_crops_are_parted_in_the_middle(tmp_path: Path) -> None:
     array: Any = open_array(f"{marked.url}/0", mode="r+")
     for k, name in enumerate(found.table.labels):
         array[k] = name
-    back = pixels(scatter_crops(marked, tmp_path / "back", crops=found, field=names))[0]
+    back = pixels(*scatter_crops(marked, tmp_path / "back", crops=found, field=names))[0]
     assert back[4].tolist() == [0] * 2 + [2] * 8 + [1] * 8 + [0] * 2
 
 
@@ -137,7 +137,7 @@ def test_volumes_are_cropped_and_go_back(tmp_path: Path) -> None:
     names, field = volume(tmp_path / "labels", labels), volume(tmp_path / "image", image)
     found = gather_crops(field, names, tmp_path / "crops", edge=(4, 9, 9), cut="keep")
     assert found.stack.axis_names == ("n", "c", "z", "y", "x")
-    back = pixels(scatter_crops(found.stack, tmp_path / "back", crops=found, field=field))[0]
+    back = pixels(*scatter_crops(found.stack, tmp_path / "back", crops=found, field=field))[0]
     np.testing.assert_array_equal(back[back > 0], image[back > 0])
     assert (back > 0).mean() > 0.2
 
@@ -146,7 +146,7 @@ def test_bad_input_is_refused(
     sample: tuple[NDArray[np.int32], NDArray[np.uint16], Image, Image], tmp_path: Path
 ) -> None:
     _, image, names, field = sample
-    with pytest.raises(InputError, match="touch the field"):
+    with pytest.raises(InputError, match="touch their field"):
         gather_crops(field, stored(tmp_path / "one", np.ones(SHAPE, np.uint8)), tmp_path / "out", edge=8)
     with pytest.raises(InputError, match="Crops of"):
         gather_crops(field, names, tmp_path / "out", edge=0)
@@ -155,7 +155,17 @@ def test_bad_input_is_refused(
     found = gather_crops(field, names, tmp_path / "out", edge=8)
     with pytest.raises(OutputError, match="exists"):
         gather_crops(field, names, tmp_path / "out", edge=8)
-    with pytest.raises(InputError, match="whole number of times"):
+    with pytest.raises(InputError, match="very image or plate"):
         scatter_crops(found.stack, tmp_path / "back", crops=found, field=stored(tmp_path / "wrong", image[:, 1:]))
+    with pytest.raises(InputError, match="whole number of times"):
+        scatter_crops(found.masks, tmp_path / "back", crops=found, field=field)
+    for work in (
+        lambda out: gather_crops(field, names, out, edge=8, mode="overwrite"),
+        lambda out: label_objects(field, out, mode="overwrite", threshold=1.0),
+    ):
+        with pytest.raises(OutputError, match="would be replaced"):
+            work(field.url)
+    with pytest.raises(OutputError, match="would be replaced"):
+        scatter_crops(found.stack, found.stack.url, crops=found, field=field, mode="overwrite")
     with pytest.raises(InputError, match="where its crops come from"):
         open_crops(field)

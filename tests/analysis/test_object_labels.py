@@ -17,6 +17,7 @@ from skimage import filters, measure, morphology
 
 from scalesr.analysis.objects import label_objects
 from scalesr.analysis.objects.labelling import CUT, TOO_LARGE, TOO_SMALL
+from scalesr.engine import StageAdvanced, StageStarted
 from scalesr.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -109,10 +110,21 @@ def test_discs_that_touch_are_parted(tmp_path: Path, split: Split, number: int) 
 
 
 def test_the_threshold_is_otsus(tmp_path: Path) -> None:
-    noise = blobs((50, 60), 3)
-    made = label_objects(stored(tmp_path / "image", noise), tmp_path / "out", sigma=1.5, split="none", block=17)
-    smooth = ndimage.gaussian_filter(noise.astype(np.float64), 1.5)
+    noisy = blobs((50, 60), 3) + discs((20, 20, 9), (40, 45, 6), shape=(50, 60)).astype(np.float32) / 400
+    made = label_objects(stored(tmp_path / "image", noisy), tmp_path / "out", sigma=1.5, split="none", block=17)
+    smooth = ndimage.gaussian_filter(noisy.astype(np.float64), 1.5)
     assert made.threshold == pytest.approx(threshold_otsu(smooth), rel=1e-12)
+
+
+@given(seed=st.integers(0, 999), edge=st.integers(24, 60), ramp=st.sampled_from([0.0, 1.0, 50.0]))
+@settings(max_examples=20, deadline=None)
+def test_noise_and_uneven_light_are_no_objects(seed: int, edge: int, ramp: float) -> None:
+    noise = np.random.default_rng(seed).normal(100, 1, (edge, edge)) + ramp * np.linspace(0, 1, edge)
+    with tempfile.TemporaryDirectory() as folder:
+        image = stored(Path(folder) / "image", noise.astype(np.float32))
+        with pytest.raises(InputError, match="No object stands out"):
+            label_objects(image, Path(folder) / "out", sigma=1)
+        assert not (Path(folder) / "out").exists()
 
 
 def test_volumes_with_long_pixels_are_labelled(tmp_path: Path) -> None:
@@ -145,6 +157,28 @@ def test_labels_below_an_image_are_listed_there(tmp_path: Path) -> None:
     group: Any = zarr.open_group(tmp_path / "image", mode="r")
     assert group["labels"].attrs["ome"]["labels"] == ["cells", "nuclei"]
     assert group["labels/nuclei"].attrs["ome"]["image-label"] == {"source": {"image": "../../"}}
+
+
+def test_what_is_done_is_told_and_finished_labels_are_kept(tmp_path: Path) -> None:
+    image = stored(tmp_path / "image", discs((20, 20, 9), (40, 70, 8)))
+    heard: list[Any] = []
+    options: Any = {"block": 32, "callbacks": [heard.append], "mode": "resume"}
+    made = label_objects(image, tmp_path / "out", **options)
+    stages = [(event.name, event.total) for event in heard if isinstance(event, StageStarted)]
+    names = ["looking at the brightness", "finding a threshold", "finding objects", "numbering objects"]
+    assert stages == [(name, 6) for name in names]
+    assert sum(isinstance(event, StageAdvanced) for event in heard) == 24
+    heard.clear()
+    again = label_objects(image, tmp_path / "out", **options)
+    assert not heard
+    assert (again.number, again.threshold, again.left_out) == (made.number, made.threshold, made.left_out)
+    with pytest.raises(OutputError, match=r"sigma was 2\.0, now 1\.0"):
+        label_objects(image, tmp_path / "out", sigma=1.0, **options)
+    # Who is killed leaves an image that nobody takes for whole; it is begun anew.
+    group: Any = zarr.open_group(tmp_path / "out", mode="r+")
+    group.attrs.put({"scalesr": {"state": "running"}})
+    assert label_objects(image, tmp_path / "out", **options).number == made.number
+    assert heard
 
 
 def test_an_image_without_objects_has_none_and_a_flat_one_no_threshold(tmp_path: Path) -> None:

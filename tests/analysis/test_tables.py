@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scalesr.analysis.tables import ObjectTable, read_parquet, to_anndata, write_anndata, write_parquet
-from scalesr.analysis.tables.object_table import stacked
+from scalesr.analysis.tables.object_table import matched, stacked
 from scalesr.errors import InputError, OutputError, PlanError
 
 if TYPE_CHECKING:
@@ -61,6 +61,24 @@ def test_tables_are_joined_by_label() -> None:
     assert both.labels.tolist() == [1, 2, 3, 4, 5, 6]
     assert both["label in image"].tolist() == [3, 9, 4] * 2
     assert both.left_out == {"cut": 4}
+
+
+def test_objects_of_plates_are_matched_by_field_and_own_label() -> None:
+    def field(name: str, labels: list[int]) -> ObjectTable:
+        columns = {"label": np.array(labels), "area": np.array(labels) * 10}
+        return ObjectTable(columns=columns).with_columns({"well": "A1", "field": name})
+
+    whole = stacked([field("0", [1, 2, 3]), field("1", [1, 2])])
+    # The other lacks an object, and so numbers those after it otherwise; its fields come in another order.
+    other = stacked([field("1", [2, 1]), field("0", [3, 1])])
+    one, two = matched(whole, other)
+    assert one.labels.tolist() == two.labels.tolist() == [1, 3, 4, 5]
+    assert one["area"].tolist() == two["area"].tolist() == [10, 30, 10, 20]
+    joined = whole.joined(other)
+    assert joined.left_out == {"objects of the first table alone": 1}
+    bare = ObjectTable(columns={"label": np.array([2, 9]), "area": np.array([1, 1])})
+    assert matched(whole, bare)[0].labels.tolist() == [2]
+    assert whole.noted("one", "two").notes == ("one", "two")
 
 
 def test_rows_and_frames_show_the_columns() -> None:

@@ -12,8 +12,12 @@ from commands import call, program
 import scalesr
 from scalesr.cli import app
 
-COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo", "train")
-BELOW = (("train", "hyres"), ("train", "msdsr"), ("train", "msdsr-slices"), ("train", "msdsr-fast"))
+COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo", "train", "objects")
+BELOW = (
+    *(("train", name) for name in ("hyres", "msdsr", "msdsr-slices", "msdsr-fast")),
+    *(("train", name) for name in ("rls-generator", "rls-flow", "rls-unet")),
+    *(("objects", name) for name in ("label", "measure", "crops", "paste", "wells", "compare")),
+)
 """Commands of commands."""
 PACKAGE = Path(scalesr.__file__).parent
 
@@ -50,7 +54,7 @@ def test_options_are_grouped_and_defaults_are_words() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "info", "import", "measure", "train"])
+@pytest.mark.parametrize("command", ["run", "plan", "info", "import", "measure", "train", "objects"])
 def test_a_command_without_arguments_shows_its_help(command: str) -> None:
     assert "Usage" in call(command).output
 

@@ -24,8 +24,9 @@ from scalesr.engine import (
     prepare,
 )
 from scalesr.errors import OutputError
-from scalesr.log import JsonLog, without_secrets
+from scalesr.log import JsonLog
 from scalesr.progress import RichProgress
+from scalesr.secrecy import without_secrets
 from scalesr.tiling import Plan
 
 if TYPE_CHECKING:

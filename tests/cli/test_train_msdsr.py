@@ -67,6 +67,24 @@ def test_settings_of_the_released_code_can_be_changed_one_by_one(tmp_path: Path)
     assert (kept.channels, kept.conditioning, kept.prediction, kept.widths) == (3, "rows", "epsilon", (8, 16))
 
 
+def test_training_goes_on_from_a_network_that_keeps_its_sizes(tmp_path: Path) -> None:
+    settings = NetworkSettings(widths=(8, 16), attention=(False, False), tile=16, conditioning="mask")
+    save_denoiser(Denoiser(settings), tmp_path / "old.safetensors", title="untrained")
+    write_image(tmp_path / "planes.zarr", waves(2, 64, 60), "zyx")
+    begin = ("train", "msdsr", tmp_path / "planes.zarr", "--weights", tmp_path / "old.safetensors")
+    length = ("--patches", "2", "--steps", "2", "--threads", "1", "--device", "cpu")
+    result = call(*begin, "--out", tmp_path / "net", *length, "--flat", "drawn", "--widths", "8,16", "--json")
+    assert result.exit_code == 0, result.output
+    assert load_denoiser(only_json(result)["weights"]).settings == settings
+    for wrong in (("--widths", "8,8"), ("--channels", "3"), ("--conditioning", "guide"), ("--released",)):
+        refused = call(*begin, "--out", tmp_path / "other", *length, *wrong)
+        assert refused.exit_code == 2
+        assert "The network of --weights has conditioning mask, channels 1, widths 8,16" in refused.stderr
+        assert " ".join(wrong) in refused.stderr
+    absent = call("train", "msdsr", tmp_path / "planes.zarr", "--weights", "absent", "--out", tmp_path / "n", *length)
+    assert absent.exit_code == 5
+
+
 @pytest.mark.parametrize("kind", ["e2e", "care"])
 def test_networks_of_one_pass_run(kind: str, stack: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "planes.zarr", waves(2, 64, 60), "zyx")

@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from scalesr.errors import InputError
-from scalesr.images import is_plate, list_fields, open_image
+from scalesr.images import Image, Plate, field_states, is_plate, list_fields, open_any, open_image, open_plate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +70,60 @@ def test_what_a_plate_lists_must_be_there(tmp_path: Path) -> None:
         list_fields(make_plate(tmp_path / "no-fields.zarr", {"A/1": ()}))
     with pytest.raises(InputError, match="lists no wells"):
         list_fields(make_plate(tmp_path / "no-wells.zarr", {}))
+
+
+def test_a_plate_opens_without_the_wells_that_cannot_be_used(tmp_path: Path) -> None:
+    wells = {**WELLS, "D/1": (), "D/2": ("0",)}
+    folder = make_plate(tmp_path / "plate.zarr", wells)
+    (folder / "C" / "12" / "zarr.json").unlink()
+    (folder / "D" / "2" / "zarr.json").write_text("{")
+    plate = open_plate(folder)
+    assert plate.fields == ("A/1/0", "A/1/1")
+    assert list(plate.left_out) == ["C/12", "D/1", "D/2"]
+    assert "it is not there" in plate.left_out["C/12"]
+    assert "lists no fields" in plate.left_out["D/1"]
+    assert plate.unusable("D/*") == {well: plate.left_out[well] for well in ("D/1", "D/2")}
+    with pytest.raises(InputError, match="C/12, which cannot be opened"):
+        plate.select("C/12")
+    with pytest.raises(InputError, match="has no field B/7/0"):
+        plate.open_field("B/7/0")
+
+
+def test_no_field_is_looked_at(tmp_path: Path) -> None:
+    folder = make_plate(tmp_path / "plate.zarr", WELLS)  # there is none
+    plate = open_plate(folder)
+    assert plate.fields == ("A/1/0", "A/1/1", "C/12/0")
+    assert [well.name for well in plate.wells] == ["A1", "C12"]
+    assert set(field_states(plate).values()) == {"absent"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "chosen"),
+    [
+        ("A/1", ("A/1/0", "A/1/1")),
+        ("A1", ("A/1/0", "A/1/1")),
+        ("c012", ("C/12/0",)),
+        ("*/0", ("A/1/0", "C/12/0")),
+        ("C/*", ("C/12/0",)),
+        ("?/1/1", ("A/1/1",)),
+    ],
+)
+def test_fields_are_chosen_by_patterns(tmp_path: Path, pattern: str, chosen: tuple[str, ...]) -> None:
+    plate = open_plate(make_plate(tmp_path / "plate.zarr", WELLS))
+    assert plate.select(pattern) == chosen
+    assert plate.select() == plate.fields
+    with pytest.raises(InputError, match=r"No field of the plate .* fits 'Q'"):
+        plate.select(pattern, "Q")
+
+
+def test_what_is_opened_is_an_image_or_a_plate(data: Path, tmp_path: Path) -> None:
+    assert isinstance(open_any(data / "omezarr/ome_zarr_examples/valid/image-02.zarr"), Image)
+    plate = open_any(data / "omezarr/ome_zarr_examples/valid/plate-01.zarr")
+    assert isinstance(plate, Plate)
+    assert (plate.name, plate.version) == ("my_wonderful_plate", "0.4")
+    assert (plate.layout.rows, plate.layout.columns) == (("A", "B"), ("1", "2"))
+    with pytest.raises(InputError, match="does not exist"):
+        open_any(tmp_path / "nothing.zarr")
 
 
 @pytest.mark.parametrize("path", ["", "../outside", 7])

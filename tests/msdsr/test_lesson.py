@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from scalesr.errors import InputError
+from scalesr.errors import InputError, LedgerError, ModelError
 from scalesr.learning import ArraySource, Length, Strip, teach
 from scalesr.msdsr.lesson import DiffusionLesson
-from scalesr.msdsr.network import load_denoiser, to_span
+from scalesr.msdsr.network import Denoiser, load_denoiser, to_span
 from scalesr.msdsr.patches import Patches
 from scalesr.msdsr.settings import NetworkSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from scalesr.learning import Progress
 
 TINY = NetworkSettings(widths=(8, 16), attention=(False, False), tile=16)
 SETTINGS = TrainingSettings(network=TINY, batch=2, warm_up=1)
@@ -26,12 +28,21 @@ def source(planes: int = 4, *, edge: int = 40) -> ArraySource:
     return ArraySource(random.random((planes, edge, edge)).astype(np.float32), normalise="none")
 
 
-def lesson(settings: TrainingSettings = SETTINGS) -> DiffusionLesson:
-    return DiffusionLesson(settings, [source()], validation=[source(2)])
+def lesson(settings: TrainingSettings = SETTINGS, begun: Denoiser | None = None) -> DiffusionLesson:
+    return DiffusionLesson(settings, [source()], validation=[source(2)], begun=begun)
 
 
-def patches(sources: list[ArraySource], *, channels: int = 1, seed: int = 0) -> Patches:
-    return Patches(sources, channels=channels, edge=16, seed=seed, turns="turns", measured="mixed")
+def trained(*, seed: int = 7) -> Denoiser:
+    """Return a network that is not the one which a lesson makes of its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Denoiser(TINY)
+
+
+def patches(
+    sources: list[ArraySource], *, channels: int = 1, seed: int = 0, flat: Literal["rare", "drawn"] = "rare"
+) -> Patches:
+    return Patches(sources, channels=channels, edge=16, seed=seed, turns="turns", measured="mixed", flat=flat)
 
 
 def test_patches_follow_from_seed_and_step() -> None:
@@ -65,6 +76,22 @@ def test_missing_and_flat_patches_are_drawn_again_and_counted() -> None:
         patches([source(3)], channels=2)
     with pytest.raises(InputError, match="no image"):
         patches([])
+
+
+def test_flat_patches_are_drawn_again_or_taken_as_they_come() -> None:
+    pixels = np.random.default_rng(0).random((1, 40, 40)).astype(np.float32)
+    pixels[:, :, 16:] = 0.5
+    shares = {}
+    for flat in ("rare", "drawn"):
+        drawn = patches([ArraySource(pixels, normalise="none")], flat=flat)
+        found, _ = drawn.batch(0, 64)
+        shares[flat] = float((found.std(dim=(1, 2, 3)) < 0.02).double().mean())
+        assert drawn.draws.flat_kept == round(64 * shares[flat])
+    assert drawn.draws.flat == 0
+    # Nine of 25 places along x show nothing.
+    assert shares["rare"] < 0.05
+    assert 0.2 < shares["drawn"] < 0.6
+    assert lesson(replace(SETTINGS, flat="drawn")).patches._flat_tries == 0
 
 
 def test_planes_smaller_than_a_patch_are_mirrored() -> None:
@@ -132,6 +159,34 @@ def test_training_lowers_the_loss_and_resumes_to_the_same_bits(tmp_path: Path) -
     one, other = load_denoiser(whole.weights), load_denoiser(tmp_path / "parts" / "weights.safetensors")
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_lesson_goes_on_from_a_trained_network(tmp_path: Path) -> None:
+    begun = trained()
+    taught = lesson(begun=begun)
+    for a, b in zip(taught.learner.network.parameters(), begun.parameters(), strict=True):
+        assert torch.equal(a, b)
+    length = Length(steps=2, validations=1)
+    whole = teach(taught, length, tmp_path / "whole")
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Exception, match="Stopped after step 1"):
+        teach(lesson(begun=begun), length, tmp_path / "parts", watch=stop)
+    for other, match in ((None, "begun is nothing"), (trained(seed=8), "begun is")):
+        with pytest.raises(LedgerError, match=match):
+            teach(lesson(begun=other), length, tmp_path / "parts", mode="resume")
+    teach(lesson(begun=begun), length, tmp_path / "parts", mode="resume")
+    one, other_one = load_denoiser(whole.weights), load_denoiser(tmp_path / "parts" / "weights.safetensors")
+    for a, b in zip(one.parameters(), other_one.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_another_network_than_the_settings_say_is_refused() -> None:
+    with pytest.raises(ModelError, match="not the one that the settings describe"):
+        lesson(replace(SETTINGS, network=replace(TINY, widths=(8, 24))), begun=trained())
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from scalesr.errors import ModelError
-from scalesr.rls.checkpoints import load, save
+from scalesr.models import convert
+from scalesr.rls.checkpoints import FACTOR, MEAN_OF, load, save
 from scalesr.rls.generator import StyleGAN2
 from scalesr.rls.keymaps import recognised, translated
+from scalesr.rls.prior import spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +263,20 @@ def test_published_weights_are_loaded_from_files(tmp_path: Path) -> None:
     torch.save({"g_ema": rosinality()}, tmp_path / "g_ema.pt")
     with pytest.raises(ModelError, match="pickle"):
         load(tmp_path / "g_ema.pt")
+
+
+def test_checkpoints_of_training_scripts_become_plain_tensors(tmp_path: Path) -> None:
+    """A file of rosinality's training has optimisers and a command line beside the weights, which are left out."""
+    content = {"g": {}, "g_ema": rosinality(), "d": {}, "args": argparse.Namespace(batch=16, path="data")}
+    torch.save(content, tmp_path / "training.pt")
+    path = convert(tmp_path / "training.pt", tmp_path / "g.safetensors")
+    pair = load(path)
+    assert pair.prior is None
+    # It has no mean latent, from which a search without a flow begins.
+    mean, _ = spread(pair.generator, count=MEAN_OF)
+    torch.testing.assert_close(pair.generator.mean, mean)
+    assert float(mean.abs().max()) > 0
+    assert pair.factor == FACTOR
 
 
 def test_other_files_are_refused(tmp_path: Path, generator: StyleGAN2) -> None:

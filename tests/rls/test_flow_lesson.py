@@ -12,8 +12,10 @@ from scipy import stats
 from scalesr.errors import PlanError
 from scalesr.learning import Length, teach
 from scalesr.rls.checkpoints import load
+from scalesr.rls.degradation import Degradation
 from scalesr.rls.flow_lesson import FlowLesson
 from scalesr.rls.norms import Norms, draw_norms, squared_norms
+from scalesr.rls.ranges import MANY, measured_range
 from scalesr.rls.teaching import FlowTraining
 
 if TYPE_CHECKING:
@@ -84,3 +86,14 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(PlanError, match="batch"):
         FlowTraining(batch=1)
     assert math.isfinite(FlowTraining().to_json()["rate"])
+
+
+def test_the_file_knows_what_is_measured_of_its_images(tmp_path: Path, generator: StyleGAN2) -> None:
+    FlowLesson(SETTINGS, generator, factor=4, figure=tmp_path / "norms.png").keep(tmp_path / "net", {}, step=0)
+    assert (tmp_path / "norms.png").stat().st_size > 1000
+    pair = load(tmp_path / "net")
+    exact = measured_range(generator, Degradation(factor=4), images=MANY)
+    assert pair.percentiles(Degradation(factor=4)) == exact
+    # By another operator they are found anew.
+    other = Degradation(factor=4, psf=2.0)
+    assert pair.percentiles(other) == measured_range(generator, other) != exact

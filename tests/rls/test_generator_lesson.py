@@ -175,6 +175,8 @@ def test_what_cannot_be_is_refused() -> None:
 def test_a_generator_learns_spots(tmp_path: Path) -> None:
     settings = replace(SETTINGS, batch=8, judged=128, average=0.99, r1=1.0, r1_every=8, path_every=8)
     taught = GeneratorLesson(settings, [blobs(256)], validation=[blobs(256, seed=6)])
-    before = taught.score()["frechet loss"]
+    before = taught.score()
     found = teach(taught, Length(steps=400, validations=4), tmp_path / "net")
-    assert found.scores["frechet loss"] < before / 3
+    # Of 128 images the Frechet distance has a floor, which the kernel distance has not.
+    assert found.scores["frechet loss"] < 0.6 * before["frechet loss"]
+    assert found.scores["kernel loss"] < before["kernel loss"] / 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,9 @@ class Blocks:
                 remedy="Give one edge, or one for each axis of space, of at least one pixel.",
             )
         return cls(shape=shape, edge=edges, margin=(margin,) * axes if isinstance(margin, int) else margin)
+
+    def __len__(self) -> int:
+        return math.prod(-(-n // step) for n, step in zip(self.shape, self.edge, strict=True))
 
     def __iter__(self) -> Iterator[Block]:
         spans = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from scalesr.engine.pairing import SAME_PLACE, SAME_SIZE
+from scalesr.engine.pairing import OBJECTS, SAME_PLACE, SAME_SIZE
 from scalesr.errors import InputError
 from scalesr.images import Image, open_image
 from scalesr.images.axes import metres
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 Region: TypeAlias = tuple[slice, ...]
 """One slice for each axis of space, with a start and a stop inside the field."""
 LARGEST = 2**63 - 1
+
+
+class NoObjectError(InputError):
+    """An image of labels, or a whole plate, holds no object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +47,19 @@ class Field:
         Raises
         ------
         InputError
-            There is no image, or it has several time points, or channels along several axes.
+            There is no image, or it has several time points or objects, or channels along several axes.
         """
         image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
         spatial = [axis for axis in range(image.ndim) if image.axes[axis].kind == "space"]
         space = [axis for axis in spatial[:-2] if image.shape[axis] > 1] + spatial[-2:]
         rest = [axis for axis in range(image.ndim) if axis not in spatial and image.shape[axis] > 1]
-        if len(spatial) < 2 or len(rest) > 1 or any(image.axes[axis].kind == "time" for axis in rest):
+        apart = [axis for axis in rest if image.axes[axis].kind == "time" or image.axis_names[axis] == OBJECTS]
+        if len(spatial) < 2 or len(rest) > 1 or apart:
             what = ", ".join(f"{name} ({n})" for name, n in zip(image.axis_names, image.shape, strict=True))
             raise InputError(
                 f"{image.url} is no single field of view: its axes are {what}.",
-                remedy="Give an image of y and x, with z and channels at most; of a time series, one time point.",
+                remedy="Give an image of y and x, with z and channels at most; of a time series, one time point; in "
+                "place of a stack of objects, the field that they were gathered from.",
             )
         return cls(image=image, channel=rest[0] if rest else None, space=tuple(space))
 
@@ -161,9 +168,15 @@ def open_label_field(source: Source, *, storage_options: Mapping[str, Any] | Non
     Raises
     ------
     InputError
-        The pixels are floats, or there are several channels.
+        There is no such image, the pixels are floats, or there are several channels.
     """
-    field = Field.open(source, storage_options=storage_options)
+    try:
+        field = Field.open(source, storage_options=storage_options)
+    except InputError as error:
+        raise InputError(
+            f"There are no labels to use: {error.problem}",
+            remedy="Make some with `scalesr objects label`, or say where they are with --labels or --name.",
+        ) from error
     if field.channels > 1 or field.image.dtype.kind not in "iu":
         raise InputError(
             f"{field.image.url} has {field.channels} channel(s) of {field.image.dtype}, and labels are one of "
@@ -171,6 +184,14 @@ def open_label_field(source: Source, *, storage_options: Mapping[str, Any] | Non
             remedy="Give an image with one whole number for each pixel, or make one with label_objects.",
         )
     return field
+
+
+def no_object(labels: Field) -> NoObjectError:
+    """Return the error that an image of labels holds no object."""
+    return NoObjectError(
+        f"{labels.image.url} labels no object: all its {math.prod(labels.shape)} pixels are 0.",
+        remedy="Leave out empty fields, or label with a lower threshold.",
+    )
 
 
 def check_grid(labels: Field, field: Field) -> None:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalesr.analysis.objects.blocks import Blocks, grown
+from scalesr.analysis.objects.field import no_object
 from scalesr.analysis.objects.shapes import geometry
 from scalesr.analysis.objects.tally import Grouping, Tally, column, sums
-from scalesr.errors import InputError
+from scalesr.analysis.objects.telling import steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from scalesr.analysis.objects.field import Field, Region
+    from scalesr.engine import Callback
 
 TILE = {2: 1024, 3: 96}
 """Edge of the lattice on which objects are sorted into tiles, by the number of axes."""
 MOST = 2
 """Objects of more tiles than this along an axis are left out: a whole would not fit the memory."""
+FINDING = "finding objects"
 TOO_LONG = f"objects longer than {MOST} tiles"
 
 
@@ -43,26 +45,23 @@ class Extents:
     """Of the field."""
 
     @classmethod
-    def of(cls, field: Field, *, block: int | tuple[int, ...] | None = None) -> Extents:
+    def of(cls, field: Field, *, callbacks: Sequence[Callback] = ()) -> Extents:
         """Return where all objects lie, in one pass over the labels.
 
         Raises
         ------
-        InputError
+        NoObjectError
             There is no object.
         """
         tally = Tally()
-        for each in Blocks.of(field.shape, edge=block):
+        for each in steps(Blocks.of(field.shape), name=FINDING, callbacks=callbacks):
             labels = field.read_labels(each.core)
             places = np.nonzero(labels)
             if len(places[0]):
                 tally.add(geometry(Grouping(labels[places]), places, each.start))
         part, axes = tally.result(), range(len(field.shape))
         if not len(part.labels):
-            raise InputError(
-                f"{field.image.url} labels no object: all its {math.prod(field.shape)} pixels are 0.",
-                remedy="Leave out empty fields, or label with a lower threshold.",
-            )
+            raise no_object(field)
         area = column(part, "sum", "area")
         return cls(
             labels=part.labels,

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
+from scalesr.engine.targets import begun, exists
 from scalesr.errors import OutputError
-from scalesr.images import Location, pyramid_layout
+from scalesr.images import Location, open_image, pyramid_layout
 from scalesr.images.faults import writing
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from scalesr.analysis.objects.blocks import Blocks
@@ -66,6 +68,39 @@ def publish_labels(writer: ImageWriter, image: Image, *, facts: Mapping[str, Any
             labels.attrs["ome"] = {**known, "version": "0.5", "labels": [*names, name]}
 
 
+def finished(
+    url: str | os.PathLike[str], *, way: Mapping[str, Any], storage_options: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Return what labels tell of themselves that are whole; `None` where there are none, or half-made ones of scalesr.
+
+    Parameters
+    ----------
+    url
+        Where they would lie.
+    way
+        How they are to be made.
+    storage_options
+        Handed to fsspec.
+
+    Raises
+    ------
+    OutputError
+        There is something else, or they were made in another way; the message says in what.
+    """
+    location = Location.parse(url, storage_options)
+    if not exists(location) or begun(location):
+        return None
+    facts = open_image(url, storage_options=storage_options).metadata.get("scalesr", {})
+    made = facts.get("way", {})
+    other = [f"{name} was {made.get(name)}, now {value}" for name, value in way.items() if made.get(name) != value]
+    if other:
+        raise OutputError(
+            f"The labels {location} were made in another way: {'; '.join(other)}.",
+            remedy="Repeat the command that made them, or replace them with --overwrite.",
+        )
+    return dict(facts)
+
+
 def check_number(labels: int, *, where: str) -> None:
     """Refuse more labels than can be stored.
 
@@ -79,12 +114,3 @@ def check_number(labels: int, *, where: str) -> None:
             f"{where} would have {labels} labels, which is more than 32 bits hold.",
             remedy="Smooth more, or leave out small objects by a higher threshold.",
         )
-
-
-def _list(field: Field, name: str, options: Mapping[str, Any]) -> None:
-    location = Location(field.image.url, options) / "labels"
-    with writing(str(location)):
-        group = zarr.open_group(location.store("write"), mode="a", zarr_format=3)
-        known: Any = group.attrs.get("ome", {})
-        names = [str(each) for each in known.get("labels", [])]
-        group.attrs["ome"] = {**known, "version": "0.5", "labels": names if name in names else [*names, name]}

@@ -13,21 +13,24 @@ from scipy import ndimage
 from scalesr.analysis.objects.basins import Relief, summits
 from scalesr.analysis.objects.blocks import Block, Blocks, grown
 from scalesr.analysis.objects.field import Field
-from scalesr.analysis.objects.foreground import STEPS, capped_distance, otsu, smoothed, smoothing_radius
-from scalesr.analysis.objects.label_image import check_number, label_layout, publish_labels
+from scalesr.analysis.objects.foreground import STEPS, Ground, capped_distance, otsu, smoothed, smoothing_radius
+from scalesr.analysis.objects.label_image import check_number, finished, label_layout, publish_labels
 from scalesr.analysis.objects.merging import Pieces
+from scalesr.analysis.objects.sites import check_apart
+from scalesr.analysis.objects.telling import steps
 from scalesr.errors import InputError, ScalesrError
 from scalesr.images import create_image, open_image, remove_image
 from scalesr.images.reading import read_region
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scalesr.analysis.cube import Source
     from scalesr.analysis.objects.field import Region
+    from scalesr.engine import Callback
     from scalesr.images import Image, ImageWriter
 
 Split: TypeAlias = Literal["distance", "none"]
@@ -37,6 +40,8 @@ Cut: TypeAlias = Literal["keep", "leave out"]
 """What becomes of objects that touch the field's edge."""
 Mode: TypeAlias = Literal["create", "overwrite"]
 """What happens to an image that is there: ``create`` refuses, ``overwrite`` replaces it."""
+Going: TypeAlias = Literal["create", "overwrite", "resume"]
+"""The same; ``resume`` keeps labels that are whole and were made in the same way, and begins unfinished ones anew."""
 TOO_SMALL, TOO_LARGE, CUT = "objects that are too small", "objects that are too large", "objects cut by the edge"
 
 
@@ -68,7 +73,8 @@ def label_objects(
     largest: int | None = None,
     cut: Cut = "keep",
     block: int | tuple[int, ...] | None = None,
-    mode: Mode = "create",
+    mode: Going = "create",
+    callbacks: Sequence[Callback] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> Labelled:
     """Find the objects of an image of any size, in two or three dimensions, and write a label for each pixel.
@@ -91,7 +97,8 @@ def label_objects(
     sigma
         Standard deviation of the smoothing in pixels; 0 for none.
     threshold
-        A value of the image, or ``otsu``: from a histogram of the whole smoothed image.
+        A value of the image, or ``otsu``: from a histogram of the whole smoothed image. That is refused where nothing
+        stands out, since it would find objects in noise.
     split
         See `Split`.
     depth
@@ -106,44 +113,67 @@ def label_objects(
     block
         Edge of the blocks in pixels.
     mode
-        ``create`` refuses an image that is there, ``overwrite`` replaces it.
+        See `Going`. What ties the blocks of one image together is in memory alone until its end: who is killed begins
+        that image again.
+    callbacks
+        Told of each block that is done, of each of up to four passes.
     storage_options
         Handed to fsspec, for both images.
 
     Raises
     ------
     InputError
-        The image is no single field, holds pixels that are not finite, or is of one value and has no threshold.
+        The image is no single field, holds pixels that are not finite, or seems empty and has no threshold.
     OutputError
-        The labels exist or cannot be written.
+        The labels exist, were made in another way, or cannot be written.
     """
     source = Field.open(image, storage_options=storage_options)
+    check_apart(out, source.image)
+    number = source.numbers([channel])[0]
+    way = {
+        "image": source.image.url, "channel": source.channel_names[number], "sigma": sigma, "threshold": threshold,
+        "split": split, "depth": depth, "reach": reach, "smallest": smallest, "largest": largest, "cut": cut,
+    }  # fmt: skip
     _check(sigma=sigma, depth=depth, reach=reach, threshold=threshold)
     radius = smoothing_radius(sigma)
     spread = tuple(math.ceil(reach / edge) + 2 if split == "distance" else 1 for edge in source.aspect)
     blocks = Blocks.of(source.shape, edge=block, margin=tuple(radius + n for n in spread))
-    number = source.numbers([channel])[0]
+    if mode == "resume":
+        facts = finished(out, way=way, storage_options=storage_options)
+        if facts is not None:
+            return _labelled(out, facts, storage_options)
+        mode = "overwrite"
     writer = create_image(out, label_layout(source, blocks), mode=mode, storage_options=storage_options)
     try:
-        level = threshold if not isinstance(threshold, str) else otsu(source, blocks, channel=number, sigma=sigma)
+        ground = Ground(field=source, blocks=blocks, channel=number)
+        level = threshold if not isinstance(threshold, str) else otsu([ground], sigma=sigma, callbacks=callbacks)
         naming = _Naming(
             source=source, writer=writer, channel=number, sigma=sigma, threshold=level, split=split, reach=reach,
             spread=spread,
         )  # fmt: skip
-        for each in blocks:
+        for each in steps(blocks, name="finding objects", callbacks=callbacks):
             naming.name(each)
         table, found, left = _numbers(naming.pieces, depth=depth * STEPS, smallest=smallest, largest=largest, cut=cut)
-        for each in blocks:
+        for each in steps(blocks, name="numbering objects", callbacks=callbacks):
             names = naming.stored(each.core)
             if names.any():
                 writer.write(0, each.core, table[names])
-        publish_labels(writer, source.image, facts={"threshold": level, "objects": found})
+        facts = {"threshold": level, "objects": found, "left_out": left, "way": way}
+        publish_labels(writer, source.image, facts=facts)
     except BaseException:
         with contextlib.suppress(ScalesrError, OSError):
             remove_image(out, storage_options=storage_options)
         raise
+    return _labelled(out, facts, storage_options)
+
+
+def _labelled(
+    out: str | os.PathLike[str], facts: Mapping[str, Any], storage_options: Mapping[str, Any] | None
+) -> Labelled:
     labels = open_image(out, storage_options=storage_options)
-    return Labelled(labels=labels, number=found, threshold=level, left_out=left)
+    return Labelled(
+        labels=labels, number=facts["objects"], threshold=facts["threshold"], left_out=dict(facts["left_out"])
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Putting crops back to where they come from, in a field of the crops' resolution."""
+"""Putting crops back to where they come from, in fields of the crops' resolution."""
 
 from __future__ import annotations
 
@@ -9,19 +9,34 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from scalesr.analysis.objects.blocks import Blocks
-from scalesr.analysis.objects.crop_stack import Crops, open_crops
+from scalesr.analysis.objects.crop_stack import Crops, Origin, open_crops
 from scalesr.analysis.objects.field import Field
+from scalesr.analysis.objects.sites import Site, Visits, check_apart
+from scalesr.analysis.objects.telling import steps
 from scalesr.errors import InputError, ScalesrError
-from scalesr.images import Axis, Image, create_image, open_image, pyramid_layout, remove_image, scaled_geometry
+from scalesr.images import (
+    Axis,
+    Image,
+    Location,
+    create_image,
+    create_plate,
+    mark_plate,
+    open_image,
+    open_plate,
+    pyramid_layout,
+    remove_image,
+    scaled_geometry,
+)
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scalesr.analysis.cube import Source
     from scalesr.analysis.objects.labelling import Mode
+    from scalesr.engine import Callback
     from scalesr.images import ImageLayout
 
 Paste: TypeAlias = Literal["whole", "own"]
@@ -37,9 +52,10 @@ def scatter_crops(
     field: Source,
     paste: Paste = "whole",
     mode: Mode = "create",
+    callbacks: Sequence[Callback] = (),
     storage_options: Mapping[str, Any] | None = None,
-) -> Image:
-    """Put the crops of a stack, restored ones say, back into a field, at their own resolution.
+) -> tuple[Image, ...]:
+    """Put the crops of a stack, restored ones say, back into their field or plate, at their own resolution.
 
     Where crops overlap a pixel is taken from the one whose middle is nearest, and of equally near ones from the lower
     label; nothing is averaged, since each crop is a solution of its own. Pixels that no crop covers are 0. The same for
@@ -51,53 +67,98 @@ def scatter_crops(
         Crops in the order of those that were gathered, (n, c, y, x), their axes of space a whole number of times as
         long.
     out
-        Where the field is written.
+        Where the field is written; of a plate, a plate of those fields that have crops.
     crops
         The stack that was gathered, which knows the places and the masks.
     field
-        The image that it was gathered from; its pixels are not read.
+        The image or the plate that it was gathered from; its pixels are not read.
     paste
         See `Paste`. Masks of objects are enlarged by repeating their pixels.
     mode
         ``create`` refuses an image that is there, ``overwrite`` replaces it.
+    callbacks
+        Told of each field that is done.
     storage_options
         Handed to fsspec, for all images.
+
+    Returns
+    -------
+    tuple of Image
+        The fields, in the order of the stack.
 
     Raises
     ------
     InputError
-        The stack has another number of crops, or edges that are no whole multiple.
+        The stack has another number of crops, or edges that are no whole multiple, or the fields are others.
     OutputError
-        The field exists or cannot be written.
+        A field exists or cannot be written.
     """
     found = crops if isinstance(crops, Crops) else open_crops(crops, storage_options=storage_options)
     restored = stack if isinstance(stack, Image) else open_image(stack, storage_options=storage_options)
-    ground = Field.open(field, storage_options=storage_options)
-    times = _times(restored, found, ground)
-    layout = _layout(restored, ground, times)
-    writer = create_image(out, layout, mode=mode, storage_options=storage_options)
-    edge = layout.levels[0].unit[1:]
-    try:
-        for block in Blocks.of(layout.levels[0].shape[1:], edge=edge):
-            pixels = _block(restored, found, block.core, times=times, paste=paste)
-            if pixels is not None:
-                writer.write(0, (slice(0, restored.shape[1]), *block.core), pixels)
-        writer.publish()
-    except BaseException:
-        with contextlib.suppress(ScalesrError, OSError):
-            remove_image(out, storage_options=storage_options)
-        raise
-    return open_image(out, storage_options=storage_options)
+    times = _times(restored, found)
+    visits = Visits.of(field, missing="leave out", storage_options=storage_options)
+    sites = {site.path: site for site in visits.sites}
+    grounds = [(origin, _ground(origin, sites, storage_options)) for origin in found.origins if len(origin)]
+    check_apart(out, restored, found.stack, *(ground.image for _, ground in grounds))
+    plate = None
+    if grounds[0][0].path:
+        assert not isinstance(field, Image)  # an image has no fields, and was refused
+        like = open_plate(field, storage_options=storage_options).layout
+        some = like.of_fields(origin.path for origin, _ in grounds)
+        plate = create_plate(out, some, mode=mode, storage_options=storage_options)
+    made = []
+    for origin, ground in steps(grounds, name="putting crops back", callbacks=callbacks):
+        target = (Location.parse(out, storage_options) / origin.path).url
+        layout = _layout(restored, ground, times)
+        writer = create_image(target, layout, mode=mode, storage_options=storage_options)
+        try:
+            for block in Blocks.of(layout.levels[0].shape[1:], edge=layout.levels[0].unit[1:]):
+                pixels = _block(restored, found, origin, block.core, times=times, paste=paste)
+                if pixels is not None:
+                    writer.write(0, (slice(0, restored.shape[1]), *block.core), pixels)
+            writer.publish()
+        except BaseException:
+            with contextlib.suppress(ScalesrError, OSError):
+                remove_image(target, storage_options=storage_options)
+            raise
+        made.append(open_image(target, storage_options=storage_options))
+    if plate is not None:
+        mark_plate(plate, state="done")
+    return tuple(made)
+
+
+def _ground(origin: Origin, sites: Mapping[str, Site], storage_options: Mapping[str, Any] | None) -> Field:
+    """Return the field that crops come from.
+
+    Raises
+    ------
+    InputError
+        It is not there, or has another shape.
+    """
+    if origin.path not in sites:
+        what = f"field {origin.path} of a plate" if origin.path else "an image by itself"
+        raise InputError(
+            f"The crops come from {what}, and there is none among the {len(sites)} that were given.",
+            remedy="Give the very image or plate that they were gathered from.",
+        )
+    found = Field.open(sites[origin.path].source, storage_options=storage_options)
+    if found.shape != origin.shape:
+        raise InputError(
+            f"Crops were gathered from a field of {origin.shape} pixels; {found.image.url} has {found.shape}.",
+            remedy="Give the very image or plate that they were gathered from.",
+        )
+    return found
 
 
 def _block(
-    stack: Image, found: Crops, core: tuple[slice, ...], *, times: tuple[int, ...], paste: Paste
+    stack: Image, found: Crops, origin: Origin, core: tuple[slice, ...], *, times: tuple[int, ...], paste: Paste
 ) -> NDArray[Any] | None:
-    """Return the pixels of a block, (c, y, x); `None` where no crop meets it."""
+    """Return the pixels of a block of a field, (c, y, x); `None` where no crop meets it."""
     low = found.corners * times
     high = low + np.array(found.edge) * times
     start, stop = ([getattr(part, end) for part in core] for end in ("start", "stop"))
-    meeting = np.flatnonzero(((low < stop) & (high > start)).all(axis=1))
+    own = np.arange(*origin.crops)
+    meeting = own[((low[own] < stop) & (high[own] > start)).all(axis=1)]
     if not len(meeting):
         return None
     shape = tuple(part.stop - part.start for part in core)
@@ -127,15 +188,17 @@ def _block(
     return pixels
 
 
-def _times(stack: Image, found: Crops, field: Field) -> tuple[int, ...]:
-    axes = len(found.shape)
-    ratio = [Fraction(n, m) for n, m in zip(stack.shape[-axes:], found.edge, strict=True)]
-    whole = stack.ndim == axes + 2 and all(times.denominator == 1 for times in ratio)
-    if not whole or stack.shape[0] != len(found.table) or field.shape != found.shape:
+def _times(stack: Image, found: Crops) -> tuple[int, ...]:
+    ratio = [Fraction(n, m) for n, m in zip(stack.shape[-found.axes :], found.edge, strict=True)]
+    if (
+        stack.ndim != found.axes + 2
+        or any(times.denominator != 1 for times in ratio)
+        or stack.shape[0] != len(found.table)
+    ):
         raise InputError(
-            f"{stack.url} is of shape {stack.shape}, and {len(found.table)} crops of {found.edge} pixels were gathered "
-            f"from a field of {found.shape}; {field.image.url} has {field.shape}.",
-            remedy="Give the restored stack of these very crops, enlarged a whole number of times, and their field.",
+            f"{stack.url} has the shape {stack.shape}, and {len(found.table)} crops of {found.edge} pixels were "
+            "gathered.",
+            remedy="Give the restored stack of these very crops, enlarged a whole number of times.",
         )
     return tuple(int(times) for times in ratio)
 

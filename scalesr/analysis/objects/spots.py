@@ -13,16 +13,18 @@ from scalesr.analysis.objects.field import Field, check_grid, open_label_field
 from scalesr.analysis.objects.foreground import TRUNCATE, smoothing_radius
 from scalesr.analysis.objects.gathering import Extents, scattered
 from scalesr.analysis.objects.merging import Pieces
+from scalesr.analysis.objects.telling import steps
 from scalesr.analysis.tables.object_table import ObjectTable
 from scalesr.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scalesr.analysis.cube import Source
     from scalesr.analysis.objects.gathering import Tile
+    from scalesr.engine import Callback
 
 
 def count_spots(
@@ -34,6 +36,7 @@ def count_spots(
     tolerance: float | None = None,
     threshold: float | None = None,
     smallest: int = 1,
+    callbacks: Sequence[Callback] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> ObjectTable:
     """Count the spots of every object: maxima by a tolerance, particles by a threshold, or both.
@@ -61,6 +64,8 @@ def count_spots(
         In the units of the image.
     smallest
         Pixels of a particle; smaller ones do not count.
+    callbacks
+        Told of each part of the field that is done.
     storage_options
         Handed to fsspec, for both images.
 
@@ -84,9 +89,10 @@ def count_spots(
     field = Field.open(image, storage_options=storage_options)
     check_grid(names, field)
     number = field.numbers([channel])[0]
-    found = Extents.of(names)
+    found = Extents.of(names, callbacks=callbacks)
     tiles, bad = [], 0
-    for tile in found.tiles(margin=smoothing_radius(sigma)):
+    parts = tuple(found.tiles(margin=smoothing_radius(sigma)))
+    for tile in steps(parts, name="counting spots", callbacks=callbacks):
         values = field.read(tile.outer, number).astype(np.float64)
         odd = ~np.isfinite(values)
         if sigma:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalesr.analysis.objects.blocks import Blocks
 from scalesr.analysis.objects.contours import MARGIN, outlines, perimeters
-from scalesr.analysis.objects.field import Field, check_grid, open_label_field
+from scalesr.analysis.objects.field import Field, check_grid, no_object, open_label_field
 from scalesr.analysis.objects.intensities import intensities, intensity_features
 from scalesr.analysis.objects.shapes import geometry, shape_features
 from scalesr.analysis.objects.tally import Grouping, Tally
+from scalesr.analysis.objects.telling import steps
 from scalesr.analysis.tables.object_table import ObjectTable
-from scalesr.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scalesr.analysis.cube import Source
     from scalesr.analysis.objects.blocks import Block
     from scalesr.analysis.objects.tally import Part
+    from scalesr.engine import Callback
 
+MEASURING = "measuring objects"
 CHANNELS = 16
 """Channels that are measured in one pass over the labels, of which each object keeps some numbers until its end."""
 
@@ -35,6 +36,7 @@ def measure_objects(
     *,
     channels: Sequence[int | str] | None = None,
     block: int | tuple[int, ...] | None = None,
+    callbacks: Sequence[Callback] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> ObjectTable:
     """Measure every object of an image of any size: size, place, shape, outline, and intensities in each channel.
@@ -61,6 +63,8 @@ def measure_objects(
         Numbers or names; all when not given.
     block
         Edge of the blocks in pixels.
+    callbacks
+        Told of each block that is done.
     storage_options
         Handed to fsspec, for both images.
 
@@ -85,7 +89,8 @@ def measure_objects(
     columns: dict[str, NDArray[Any]] = {}
     for start in range(0, max(len(numbers), 1), CHANNELS):
         some = numbers[start : start + CHANNELS]
-        part = _pass(field, blocks, image_field, some, shapes=start == 0)
+        walk = steps(blocks, name=MEASURING, callbacks=callbacks)
+        part = _pass(field, walk, image_field, some, shapes=start == 0)
         if start == 0:
             columns = {"label": part.labels, **shape_features(part, shape=field.shape)}
             columns |= perimeters(part) if planar else {}
@@ -95,7 +100,7 @@ def measure_objects(
     return ObjectTable(columns=columns)
 
 
-def _pass(field: Field, blocks: Blocks, image: Field | None, channels: Sequence[int], *, shapes: bool) -> Part:
+def _pass(field: Field, blocks: Iterable[Block], image: Field | None, channels: Sequence[int], *, shapes: bool) -> Part:
     tally = Tally()
     for block in blocks:
         outer = field.read_labels(block.outer)
@@ -118,10 +123,7 @@ def _pass(field: Field, blocks: Blocks, image: Field | None, channels: Sequence[
             tally.add(intensities(names, values, name=image.channel_names[number], rows=rows))
     result = tally.result()
     if not len(result.labels):
-        raise InputError(
-            f"{field.image.url} labels no object: all its {math.prod(field.shape)} pixels are 0.",
-            remedy="Leave out empty fields, or label with a lower threshold.",
-        )
+        raise no_object(field)
     return result
 
 

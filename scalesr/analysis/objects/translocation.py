@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scalesr.analysis.objects.blocks import Blocks
-from scalesr.analysis.objects.field import Field, check_grid, open_label_field
+from scalesr.analysis.objects.field import Field, check_grid, no_object, open_label_field
 from scalesr.analysis.objects.intensities import intensities, intensity_features
 from scalesr.analysis.objects.rings import grown_labels, outline
 from scalesr.analysis.objects.tally import Tally, column
+from scalesr.analysis.objects.telling import steps
 from scalesr.analysis.tables.object_table import ObjectTable
 from scalesr.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scalesr.analysis.cube import Source
     from scalesr.analysis.objects.blocks import Block
+    from scalesr.engine import Callback
 
 PLACES = ("nucleus", "cell", "cytoplasm")
 
@@ -35,6 +37,7 @@ def translocation(
     ring: float = 8.0,
     offset: float = 0.0,
     block: int | tuple[int, ...] | None = None,
+    callbacks: Sequence[Callback] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> ObjectTable:
     """Measure how a protein is shared between nucleus and cytoplasm, of every cell of an image of any size.
@@ -65,6 +68,8 @@ def translocation(
         What the camera shows without light; it is taken off the means. Without that a ratio tends to 1.
     block
         Edge of the blocks in pixels.
+    callbacks
+        Told of each block that is done.
     storage_options
         Handed to fsspec, for all images.
 
@@ -89,7 +94,8 @@ def translocation(
         raise InputError(f"Nuclei were to grow by {ring:g} pixels.", remedy="Give 1 pixel or more.")
     number = field.numbers([channel])[0]
     tally = Tally()
-    for each in Blocks.of(names.shape, edge=block, margin=int(ring) + 1):
+    blocks = Blocks.of(names.shape, edge=block, margin=int(ring) + 1)
+    for each in steps(blocks, name="measuring translocation", callbacks=callbacks):
         values = field.read(each.core, number)
         for place, labels in _places(names, whole, each, ring=ring):
             inside = labels > 0
@@ -105,7 +111,7 @@ def translocation(
     columns["ratio_nucleus_cytoplasm"] = _ratio(columns["ratio_nucleus_cell"], columns["ratio_cytoplasm_cell"])
     table = ObjectTable(columns=columns).where(areas["nucleus"] > 0, reason="cells without a nucleus")
     if not len(table):
-        raise InputError(f"{names.image.url} labels no object.", remedy="Leave out empty fields.")
+        raise no_object(names)
     return table
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from scalesr.analysis.objects.field import open_label_field
 from scalesr.analysis.objects.gathering import Extents, scattered
+from scalesr.analysis.objects.telling import steps
 from scalesr.analysis.packages import need
 from scalesr.analysis.tables.object_table import ObjectTable
 from scalesr.errors import InputError
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.analysis.cube import Source
+    from scalesr.engine import Callback
 
 FEATURES = ("solidity", "area_convex", "area_filled", "feret_diameter_max")
 """What is measured when nothing is named."""
 
 
 def features_of_crops(
-    labels: Source, *, features: Sequence[str] = FEATURES, storage_options: Mapping[str, Any] | None = None
+    labels: Source,
+    *,
+    features: Sequence[str] = FEATURES,
+    callbacks: Sequence[Callback] = (),
+    storage_options: Mapping[str, Any] | None = None,
 ) -> ObjectTable:
     """Return features of scikit-image that are not additive, of every object as a whole.
 
@@ -38,6 +44,8 @@ def features_of_crops(
         OME-Zarr image of integers.
     features
         Names of properties of one number, of the shape alone.
+    callbacks
+        Told of each part of the field that is done.
     storage_options
         Handed to fsspec.
 
@@ -50,9 +58,9 @@ def features_of_crops(
     """
     measure = need("skimage.measure", extra="objects", purpose="Features of whole objects")
     field = open_label_field(labels, storage_options=storage_options)
-    found = Extents.of(field)
+    found = Extents.of(field, callbacks=callbacks)
     tiles = []
-    for tile in found.tiles():
+    for tile in steps(tuple(found.tiles()), name="measuring whole objects", callbacks=callbacks):
         figures: dict[str, NDArray[Any]] = {name: np.full(len(tile.labels), np.nan) for name in features}
         for each in measure.regionprops(tile.read(field)):
             for name in features:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LABEL = "label"
 """Name of the column that tells objects apart, always the first."""
+WELL, FIELD, OWN = "well", "field", "label in image"
+"""Names of the columns that say where an object of a plate is, and the label that it has there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,6 +101,10 @@ class ObjectTable(Tabular):
         more = {name: np.broadcast_to(np.asarray(values), (len(self),)) for name, values in columns.items()}
         return replace(self, columns={**self.columns, **more})
 
+    def noted(self, *notes: str) -> Self:
+        """Return the table with more notes."""
+        return replace(self, notes=self.notes + notes)
+
     def joined(self, other: ObjectTable) -> Self:
         """Return the objects that both tables have, in this one's order, with the columns of both.
 
@@ -115,10 +121,27 @@ class ObjectTable(Tabular):
 
 
 def positions(one: ObjectTable, other: ObjectTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of two tables that have the same labels, pair by pair, in the order of the first."""
-    _, mine, theirs = np.intersect1d(one.labels, other.labels, assume_unique=True, return_indices=True)
+    """Return the rows of two tables that are of the same objects, pair by pair, in the order of the first.
+
+    Objects are the same that have one label; of plates, where both tables say it, that have one label in one field of
+    one well: tables of several fields are numbered anew, and one may lack some.
+    """
+    keys: list[NDArray[Any]] = [table.labels for table in (one, other)]
+    if all(name in table.columns for name in (WELL, FIELD, OWN) for table in (one, other)):
+        keys = [_key(table) for table in (one, other)]
+    _, mine, theirs = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
     order = np.argsort(mine)
     return mine[order], theirs[order]
+
+
+def matched(one: ObjectTable, other: ObjectTable) -> tuple[ObjectTable, ObjectTable]:
+    """Return what two tables know of the objects that both have, in the order and with the labels of the first."""
+    mine, theirs = positions(one, other)
+    columns = [
+        {name: values[rows] for name, values in table.columns.items()} for table, rows in ((one, mine), (other, theirs))
+    ]
+    columns[1][LABEL] = columns[0][LABEL]
+    return replace(one, columns=columns[0]), replace(other, columns=columns[1])
 
 
 def stacked(tables: Sequence[ObjectTable]) -> ObjectTable:
@@ -143,6 +166,11 @@ def stacked(tables: Sequence[ObjectTable]) -> ObjectTable:
     for table in tables:
         for reason, count in table.left_out.items():
             left[reason] = left.get(reason, 0) + count
-    first = {LABEL: np.arange(1, len(own) + 1), "label in image": own}
+    first = {LABEL: np.arange(1, len(own) + 1), OWN: own}
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
     return ObjectTable(columns={**first, **columns}, left_out=left, notes=notes)
+
+
+def _key(table: ObjectTable) -> NDArray[np.str_]:
+    texts = [np.asarray(table[name]).astype(np.str_) for name in (WELL, FIELD, OWN)]
+    return np.char.add(np.char.add(np.char.add(texts[0], "/"), np.char.add(texts[1], "/")), texts[2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import suppress
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal
 
 import dask
@@ -12,13 +14,17 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import DEFAULT_EXTENSIONS
 
 from scalesr.engine.allocator import ENVIRONMENT, keep_freed_memory
+from scalesr.engine.executors.handover import Handover, own_traffic
 from scalesr.engine.inference import STOP
 from scalesr.errors import PlanError
+from scalesr.secrecy import locked_away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from distributed import Future
+
+    from scalesr.images.stores import Traffic
 
 DEVICE = "scalesr-device"
 """The worker resource that one inference occupies, on clusters that scalesr starts."""
@@ -68,6 +74,9 @@ class DaskExecutor:
         self._client = client
         self._cluster = cluster
         self._resource = resource
+        # Threads of this process know what it knows.
+        self._told: set[str] | None = None if cluster is not None and not _apart(cluster) else set()
+        self._name = f"scalesr-{token_hex(8)}"
         self.description = description
         self.slots = slots
 
@@ -153,6 +162,7 @@ class DaskExecutor:
         after: Sequence[Future[Any]] = (),
     ) -> Future[Any]:
         """Submit one task to the scheduler."""
+        self._tell()
         return self._client.submit(
             function,
             *args,
@@ -172,10 +182,35 @@ class DaskExecutor:
         """Fetch the result of a task that ended."""
         return handle.result()
 
+    def traffic(self) -> Mapping[str, Traffic]:
+        """Ask each process of the cluster; one that is gone has nothing to say."""
+        if self._told is None:
+            return {}
+        found: Mapping[str, tuple[str, Traffic]] = self._client.run(own_traffic, on_error="ignore")
+        here, _ = own_traffic()
+        return {process: sent for process, sent in found.values() if process != here}
+
+    def _tell(self) -> None:
+        """Hand over the secrets that the workers were not told yet, to those that come later too."""
+        secrets = locked_away()
+        if self._told is None or (self._told and self._told >= secrets.keys()):
+            return
+        self._client.register_plugin(Handover(secrets, name=self._name))
+        self._told = {self._name, *secrets}
+
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Close the connection, and the workers if they were started here."""
         if how == "stopped":
             STOP.set()
+        if self._told and self._cluster is None:
+            # The workers go on living.
+            with suppress(Exception):
+                self._client.unregister_worker_plugin(self._name)
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _apart(cluster: LocalCluster) -> bool:
+    """Return whether the workers are processes of their own."""
+    return bool(cluster.processes)

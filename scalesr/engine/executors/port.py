@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from scalesr.images.stores import Traffic
 
 Handle = Any
 """Stands for a task's result; may be given to other tasks as an argument."""
@@ -47,6 +49,9 @@ class Executor(Protocol):
 
     def result(self, handle: Handle) -> Any:
         """Return the result of a task that ended, or raise what it raised."""
+
+    def traffic(self) -> Mapping[str, Traffic]:
+        """Return what each process at work, other than this one, has exchanged with stores since it began."""
 
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Let go of everything; `stopped` does not wait for tasks that run."""

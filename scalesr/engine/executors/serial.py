@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from scalesr.engine.inference import STOP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from scalesr.images.stores import Traffic
 
 
 @dataclass(eq=False)
@@ -56,6 +58,10 @@ class SerialExecutor:
         if handle.error is not None:
             raise handle.error
         return handle.value
+
+    def traffic(self) -> Mapping[str, Traffic]:
+        """Return nothing: there is no other process."""
+        return {}
 
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Nothing to let go of."""

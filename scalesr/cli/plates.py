@@ -1,0 +1,283 @@
+"""Plates on the command line: which fields, what a run of them would do and did, what a plate says of itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from scalesr.cli.failing import FILLED
+from scalesr.cli.outcome import filled, traffic_lines
+from scalesr.cli.output import note, print_heading, print_json, print_lines, screen
+from scalesr.cli.values import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scalesr.cli.output import Lines
+    from scalesr.engine import Callback, Options, PlateResult, PreparedPlate
+    from scalesr.errors import PlanError
+    from scalesr.images import Image, Plate
+
+FAILED = 10
+"""Exit code of a run that finished, but could not do all fields of a plate."""
+_SHOWN = 5
+_PANEL = "Plates"
+
+Fields = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[,NAME...]",
+        help="Which fields of a plate: wells (B3, B/3) or fields (B/3/0), with * and ?: B/* is row B, */0 the field 0 "
+        "of every well.",
+        show_default="all",
+        rich_help_panel=_PANEL,
+    ),
+]
+NormaliseBy = Annotated[
+    Literal["plate", "field"],
+    typer.Option(
+        help="plate: one normalisation for all fields, so that intensities stay comparable between wells; it reads "
+        "the plate once more where the model needs percentiles. field: each by its own.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+def parse_fields(text: str | None) -> tuple[str, ...]:
+    """Return the patterns of a list of fields; none where nothing was said."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def refuse_fields(text: str | None, url: str) -> None:
+    """Refuse a choice of fields of what is no plate.
+
+    Raises
+    ------
+    OptionError
+        There is one.
+    """
+    if text is not None:
+        raise OptionError(f"{url} is an image, and has no fields to choose from.", remedy="Leave out --fields.")
+
+
+def run_fields(
+    plate: Plate,
+    target: str,
+    options: Options,
+    *,
+    fields: tuple[str, ...],
+    normalise_by: Literal["plate", "field"],
+    callbacks: Sequence[Callback],
+) -> PlateResult:
+    """Run a plate."""
+    from scalesr.engine import run  # noqa: PLC0415 torch takes seconds
+
+    return run(plate, target, options=options, callbacks=callbacks, fields=fields, normalise_by=normalise_by)
+
+
+def tell_result(result: PlateResult, *, source: str, quiet: bool, json: bool) -> None:
+    """Tell what came of a plate.
+
+    Raises
+    ------
+    typer.Exit
+        Fields failed, or chunks were filled.
+    """
+    code = FAILED if result.failed else FILLED if result.bad_chunks else 0
+    if json:
+        print_json(_result_document(result, source=source) | {"exit_code": code})
+    else:
+        if not quiet:
+            print_lines(_result_lines(result))
+            if result.measurement is not None:
+                from scalesr.cli.figures import show as show_figures  # noqa: PLC0415 torch takes seconds
+
+                show_figures(result.measurement, bands="folded", places="folded")
+        if result.bad_chunks:
+            note(filled(result.bad_chunks))
+        _tell_failed(result)
+    if code:
+        raise typer.Exit(code)
+
+
+def dry_run_fields(plate: Plate, target: str, options: Options, *, fields: str | None, quiet: bool, json: bool) -> None:
+    """Check everything that a run of a plate checks before it begins, and show its plan."""
+    from scalesr.engine import check_plate_target, prepare_plate  # noqa: PLC0415 torch takes seconds
+    from scalesr.images import Location  # noqa: PLC0415
+
+    ready = prepare_plate(plate, options, fields=parse_fields(fields))
+    check_plate_target(plate, Location.parse(target), options)
+    if json:
+        print_json(plan_document(ready, None) | {"dry_run": True})
+    elif not quiet:
+        show_plan(ready)
+        note("Dry run: nothing was written.")
+
+
+def show_plan(ready: PreparedPlate, *, tflops: float | None = None) -> None:
+    """Write what a run of a plate would do, for people."""
+    from scalesr.cli.plan import show  # noqa: PLC0415 it uses this module
+
+    print_heading("Which fields")
+    print_lines(
+        [
+            ("plate", f"{ready.plate.name}: {_count(len(ready.plate.wells), 'well')}, {_fields(ready.plate)}"),
+            ("to run", f"{_count(len(ready.fields), 'field')}, {ready.side_by_side} at a time"),
+            ("blocks", f"{ready.blocks:,}, if all fields are as large as {ready.kind.field}"),
+            *_missing_lines(ready.missing),
+        ]
+    )
+    print_heading(f"For each field, such as {ready.kind.field}")
+    show(ready.prepared, tflops=tflops)
+
+
+def plan_document(ready: PreparedPlate, refusal: PlanError | None, *, tflops: float | None = None) -> dict[str, Any]:
+    """Return what a run of a plate would do, as what JSON can hold."""
+    from scalesr.cli.plan import document  # noqa: PLC0415 it uses this module
+
+    return {
+        "plate": ready.plate.url,
+        "wells": len(ready.plate.wells),
+        "fields": ready.fields,
+        "missing": ready.missing,
+        "side_by_side": ready.side_by_side,
+        "blocks": ready.blocks,
+        "field": {"path": ready.kind.field, **document(ready.prepared, refusal, tflops=tflops)},
+    }
+
+
+def show_plate(plate: Plate, *, json: bool) -> None:
+    """Write what a plate and its first field say of themselves; of an output, how far it is."""
+    from scalesr.errors import InputError  # noqa: PLC0415
+    from scalesr.images import OWN, field_states  # noqa: PLC0415
+
+    states = Counter[str](field_states(plate).values() if OWN in plate.metadata else ["whole"] * len(plate.fields))
+    try:
+        first = plate.open_field(plate.fields[0])
+    except InputError:
+        first = None
+    if json:
+        print_json(_plate_document(plate, states, first))
+        return
+    print_heading(plate.name)
+    lines = [
+        ("address", plate.url),
+        ("format", f"OME-Zarr {plate.version} plate"),
+        ("wells", f"{len(plate.wells):,}, in {len(plate.layout.rows)} rows and {len(plate.layout.columns)} columns"),
+        ("fields", _fields(plate)),
+    ]
+    if plate.layout.acquisitions:
+        names = [a.name or str(a.id) for a in plate.layout.acquisitions]
+        more = ", ..." if len(names) > _SHOWN else ""
+        lines.append(("acquisitions", ", ".join(names[:_SHOWN]) + more))
+    print_lines([*lines, *_missing_lines(plate.left_out)])
+    if first is not None:
+        from scalesr.cli.info import image_lines  # noqa: PLC0415 it uses this module
+
+        print_heading(f"The first field, {plate.fields[0]}")
+        print_lines(image_lines(first)[2:])
+    if OWN in plate.metadata:
+        print_heading("Made by scalesr")
+        print_lines([("done", f"{states['whole']:,} of {_count(len(plate.fields), 'field')}")])
+        if states["whole"] < len(plate.fields):
+            print_lines([("go on", "run the same command again with --resume")])
+
+
+def _plate_document(plate: Plate, states: Counter[str], first: Image | None) -> dict[str, Any]:
+    from scalesr.cli.info import document  # noqa: PLC0415 it uses this module
+
+    return {
+        "address": plate.url,
+        "name": plate.name,
+        "version": plate.version,
+        "state": "done" if states["whole"] == len(plate.fields) else "unfinished",
+        "rows": plate.layout.rows,
+        "columns": plate.layout.columns,
+        "wells": [asdict(well) for well in plate.wells],
+        "acquisitions": [asdict(acquisition) for acquisition in plate.layout.acquisitions],
+        "left_out": plate.left_out,
+        "fields": len(plate.fields),
+        "fields_done": states["whole"],
+        "first_field": None if first is None else document(first),
+    }
+
+
+def _result_lines(result: PlateResult) -> Lines:
+    done, there, failed = (len(found) for found in (result.of("done"), result.of("there"), result.failed))
+    words = [f"{done:,} done"]
+    words += [f"{there:,} were there"] if there else []
+    words += [f"{failed:,} failed"] if failed else []
+    rate = f", {done / result.seconds * 60:,.3g} fields a minute" if done and result.seconds > 0 else ""
+    lines = [
+        ("written", result.plate.url),
+        (
+            "fields",
+            f"{done:,} done" + (f", {there:,} were there" if there else "") + (f", {failed:,} failed" * bool(failed)),
+        ),
+        ("time", f"{result.seconds:.1f} s{rate}"),
+        ("normalised", "each field by itself" if result.normalisation is None else result.normalisation.origin),
+    ]
+    for name, field, what in (
+        ("clipped", "clipped", "voxels did not fit into the number format"),
+        ("replaced", "not_finite", "voxels of the input were NaN or infinite"),
+        ("masked", "masked", "voxels of the input were not measured"),
+    ):
+        count = sum(getattr(outcome, field) for outcome in result.outcomes)
+        if count:
+            lines.append((name, f"{count:,} {what}"))
+    lines += traffic_lines(result.traffic)
+    if result.left_out:
+        lines.append(("left out", f"of the normalisation: {_named(list(result.left_out))}"))
+    return lines
+
+
+def _tell_failed(result: PlateResult) -> None:
+    if not result.failed:
+        return
+    console = screen("err")
+    console.print(f"[red]{_count(len(result.failed), 'field')} failed; the others are done.", soft_wrap=True)
+    for outcome in result.failed[:_SHOWN]:
+        note(f"{outcome.field}: {outcome.error} {outcome.remedy}")
+    if len(result.failed) > _SHOWN:
+        note(f"... and {len(result.failed) - _SHOWN:,} more; --json names all.")
+    note("Mend what is wrong, and run the same command with --resume to do these alone.")
+
+
+def _result_document(result: PlateResult, *, source: str) -> dict[str, Any]:
+    return {
+        "input": source,
+        "output": result.plate.url,
+        "seconds": result.seconds,
+        "fields": dict(Counter(outcome.state for outcome in result.outcomes)),
+        "normalisation": None if result.normalisation is None else result.normalisation.to_json(),
+        "left_out_of_normalisation": dict(result.left_out),
+        "bad_chunks": result.bad_chunks,
+        "traffic": asdict(result.traffic),
+        "measurement": None if result.measurement is None else result.measurement.to_json(),
+        "outcomes": [outcome.to_json() for outcome in result.outcomes],
+    }
+
+
+def _missing_lines(missing: Any) -> Lines:
+    return (
+        [("unusable", f"{_count(len(missing), 'well')} that the plate lists: {_named(list(missing))}")]
+        if missing
+        else []
+    )
+
+
+def _fields(plate: Plate) -> str:
+    each = sorted({len(well.fields) for well in plate.wells})
+    span = f"{each[0]} in each well" if len(each) == 1 else f"{each[0]} to {each[-1]} in a well"
+    return f"{_count(len(plate.fields), 'field')}, {span}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,44 @@
+"""What workers must know and no task may hold: the secrets of stores."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from distributed import WorkerPlugin
+
+from scalesr.images.stores import Traffic, traffic, trust_addresses
+from scalesr.secrecy import forget, take_over
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Handover(WorkerPlugin):
+    """Tells each worker the secrets when it starts, over the connection that the cluster itself uses, and nothing else.
+
+    A task names them by tokens; so does whatever logs or shows a task. Workers are told as well that the stores were
+    reached before, so that one that starts while a store is away does not take its address for mistyped.
+    """
+
+    def __init__(self, secrets: Mapping[str, Any], *, name: str) -> None:
+        self.name = name
+        self._secrets = dict(secrets)
+
+    def setup(self, worker: object) -> None:  # noqa: ARG002 the same for all
+        """Take the secrets over."""
+        take_over(self._secrets)
+        trust_addresses()
+
+    def teardown(self, worker: object) -> None:  # noqa: ARG002 the same for all
+        """Forget them."""
+        forget(self._secrets)
+
+    def __repr__(self) -> str:
+        return f"Handover({len(self._secrets)} secrets)"
+
+
+def own_traffic() -> tuple[str, Traffic]:
+    """Return which process this is, and what it has exchanged with stores."""
+    return f"{socket.gethostname()}:{os.getpid()}", traffic()
