@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -85,9 +86,9 @@ def restored(
     source = store(planes, folder / "stack.ome.zarr", pixel=1.0, first=Z, depth=depth, levels="one")
     interpolation = method.model in ("nearest", "linear", "cubic")
     # Blocks are small enough to be one tile, which takes a third of the time that tiles with context take.
-    whole: dict[str, Any] = (
-        {} if interpolation or "fast" in method.model else {"cell": stack.shape, "halo": 0, "blend": 0}
-    )
+    unit = Fraction(spacing).denominator
+    cell = (-(-len(stack) // unit) * unit, *stack.shape[1:])
+    whole: dict[str, Any] = {} if interpolation or "fast" in method.model else {"cell": cell, "halo": 0, "blend": 0}
     began = perf_counter()
     scalesr.run(
         source,

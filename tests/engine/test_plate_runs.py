@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import pytest
 from small_plates import LABELS, WELLS, pixels_of, voxels, write_field, write_plate
@@ -42,6 +43,8 @@ def test_each_field_is_what_it_would_be_alone(tmp_path: Path, scheduler: str, ve
     assert result.plate == open_plate(tmp_path / "out.zarr")
     assert result.plate.layout == plate.layout
     assert result.plate.metadata["scalesr"]["state"] == "done"
+    # Threads that wait for tasks at the same time leave the settings of Dask as they were.
+    assert dask.config.get("scheduler", None) is None
     for path in plate.fields:
         alone = scalesr.run(plate.open_field(path), tmp_path / "alone.zarr", mode="overwrite", **SMALL)
         assert np.array_equal(voxels(result.plate, path), np.asarray(alone.image.array(0)[...]))

@@ -9,7 +9,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal
 
 import dask
-from distributed import Client, LocalCluster, wait
+from distributed import Client, LocalCluster
+from distributed.client import _wait
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import DEFAULT_EXTENSIONS
 
@@ -175,8 +176,9 @@ class DaskExecutor:
 
     def wait(self, handles: Iterable[Future[Any]]) -> list[Future[Any]]:
         """Wait for the first to end, and return all that have."""
-        with self._client.as_current():
-            return list(wait(list(handles), return_when="FIRST_COMPLETED").done)
+        # Not `distributed.wait`, which looks for a default client: being one for a while changes the settings of Dask
+        # for the whole process, and threads that do so at the same time leave them changed.
+        return list(self._client.sync(_wait, list(handles), return_when="FIRST_COMPLETED").done)
 
     def result(self, handle: Future[Any]) -> Any:
         """Fetch the result of a task that ended."""
