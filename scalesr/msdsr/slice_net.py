@@ -18,7 +18,7 @@ from scalesr.models.memory import peak_bytes
 from scalesr.msdsr.network import denoiser_of, save_denoiser, to_span
 from scalesr.msdsr.rows import guide
 from scalesr.msdsr.slice_model import SliceModel, scale_along_z
-from scalesr.msdsr.slicing import canvas
+from scalesr.msdsr.slicing import canvas, jointly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,11 +111,7 @@ class SliceNet(SliceModel):
         between = guide(values.flatten(-2), known.flatten(-2)).view_as(values)
         stacks = self._slicings(len(tiles), tiles.shape[2:], self._margins)
         images, masks = ([stack.cut(whole) for stack in stacks] for whole in (between, known))
-        if len({stack.shape for stack in stacks}) == 1:
-            # Fewer groups have to be filled up.
-            changed = changes(torch.cat(images), torch.cat(masks)).chunk(len(images))
-        else:
-            changed = tuple(map(changes, images, masks))
+        changed = jointly(changes, images, masks)
         found = [stack.join(image + each) for stack, image, each in zip(stacks, images, changed, strict=True)]
         whole = between.clone()
         if self._orientations == "both":

@@ -17,6 +17,7 @@ from scalesr.models import row_of
 from scalesr.tiling import reflect, round_up
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from fractions import Fraction
 
 Orientation = Literal["xz", "yz"]
@@ -112,6 +113,28 @@ class Slicing:
         images = slices[:, :, : self.rows, : self.columns]
         images = images.reshape(self.tiles, len(self.part), *images.shape[1:])
         return images.permute(0, 2, 3, 1, 4) if self.orientation == "xz" else images.permute(0, 2, 3, 4, 1)
+
+
+def jointly(restore: Callable[..., torch.Tensor], *given: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Yield what a function makes of the slices of each orientation.
+
+    It is asked once for all where their images are of one shape: fewer groups have to be filled up.
+
+    Parameters
+    ----------
+    restore
+        Maps slices, and what goes with them, to as many slices; each is worked on by itself.
+    given
+        What it takes, for each orientation, of shape ``(slices, ...)``.
+    """
+    first = given[0]
+    if len({each.shape[1:] for each in first}) > 1:
+        yield from map(restore, *given)
+        return
+    found, done = restore(*(torch.cat(list(each)) for each in given)), 0
+    for each in first:
+        yield found[done : done + len(each)]
+        done += len(each)
 
 
 def _padded(images: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

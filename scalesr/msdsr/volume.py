@@ -13,9 +13,10 @@ from scalesr.msdsr.psf import AxialProjection, AxialPSF
 from scalesr.msdsr.rows import guide
 from scalesr.msdsr.schedule import Reverse, signal_shares
 from scalesr.msdsr.slice_noise import slice_noise
+from scalesr.msdsr.slicing import jointly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from fractions import Fraction
 
     from scalesr.msdsr.region import Region
@@ -87,7 +88,12 @@ class VolumeSampler:
         for number, timestep in enumerate(stacks[0].reverse.timesteps, 1):
             for stack in stacks:
                 stack.state = torch.where(stack.known > 0, stack.clean, stack.state)
-            predictions = list(_together(predict, stacks, timestep))
+            predictions = list(
+                jointly(
+                    lambda state, known, between: predict(state, timestep, known, between),  # noqa: B023 asked at once
+                    *zip(*((stack.state, stack.known, stack.between) for stack in stacks), strict=True),
+                )
+            )
             if sampling.fuse == "steps" and len(stacks) == 2:
                 self._fuse(predictions)
             for stack, prediction in zip(stacks, predictions, strict=True):
@@ -208,20 +214,6 @@ class _Stack:
     image: torch.Tensor
     """Latest estimate of the images that agrees with what the planes saw."""
     reverse: Reverse
-
-
-def _together(predict: Predict, stacks: Sequence[_Stack], timestep: int) -> Iterator[torch.Tensor]:
-    """Predict for all stacks, at once where their images are of one shape: fewer groups have to be filled up."""
-    inputs = [(stack.state, stack.known, stack.between) for stack in stacks]
-    if len({stack.slicing.shape for stack in stacks}) > 1:
-        for state, known, between in inputs:
-            yield predict(state, timestep, known, between)
-        return
-    state, known, between = (torch.cat(parts) for parts in zip(*inputs, strict=True))
-    predictions, done = predict(state, timestep, known, between), 0
-    for stack in stacks:
-        yield predictions[done : done + stack.slicing.count]
-        done += stack.slicing.count
 
 
 def _slice(part: range) -> slice:

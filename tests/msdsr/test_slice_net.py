@@ -84,6 +84,12 @@ def test_turning_a_stack_turns_the_volume() -> None:
     torch.testing.assert_close(found, model(tiles(1, 4, 12, 14), ORIGIN).transpose(3, 4))
 
 
+def test_orientations_of_one_shape_may_have_different_numbers_of_slices() -> None:
+    model, stack = SliceNet(network("e2e"), kind="e2e", scale=Fraction(4)), tiles(1, 4, 20, 20)
+    whole, part = model(stack, ORIGIN), model.tailored((0, 2, 6))(stack, ORIGIN)
+    assert torch.equal(whole[..., 2:-2, 6:-6], part[..., 2:-2, 6:-6])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", [Fraction(4), Fraction(5, 2)])
 def test_margins_save_slices_and_change_no_bit(kind: Kind, scale: Fraction) -> None:
