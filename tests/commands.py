@@ -19,6 +19,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS: dict[str, Any] = {"t": "time", "c": "channel"}
+SLOW_MODEL = """
+import os, time
+from fractions import Fraction
+from scalesr.models import ModelSpec
+
+class Slow:
+    spec = ModelSpec(name="slow", axes="yx", scale=(Fraction(1), Fraction(1)), channels=1, out_channels=1,
+                     receptive=(0, 0), activation_bytes=8.0, values="any")
+
+    def to(self, *, device, precision):
+        return self
+
+    def __call__(self, tiles, origins):
+        time.sleep(float(os.environ["TILE_SECONDS"]))
+        return tiles.clone()
+
+def slow():
+    return Slow()
+"""
+"""A module whose model takes its time over a tile: so long that a run can be interrupted."""
 
 
 def call(*arguments: str | os.PathLike[str]) -> Any:

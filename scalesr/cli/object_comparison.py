@@ -38,16 +38,8 @@ def compare(
         typer.Option(metavar="NAME[,NAME...]", help="Columns to compare.", show_default="all numbers but places"),
     ] = None,
     cut: usual.Whole = "skip",
-    plate_map: Annotated[
-        str | None,
-        typer.Option(
-            "--map", metavar="FILE", help="What is in each well, as CSV with a column well.", show_default="none"
-        ),
-    ] = None,
-    condition: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column that says the condition of an object.", show_default="none"),
-    ] = None,
+    plate_map: usual.PlateMap = None,
+    condition: usual.Condition = None,
     conditions: Annotated[
         str | None,
         typer.Option(

@@ -55,6 +55,14 @@ Whole = Annotated[
         "the figures of what is seen.",
     ),
 ]
+PlateMap = Annotated[
+    str | None,
+    typer.Option("--map", metavar="FILE", help="What is in each well, as CSV with a column well.", show_default="none"),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column that says the condition of an object.", show_default="none"),
+]
 _SHOWN = 8
 MISSING: dict[str, Literal["stop", "leave out"]] = {"stop": "stop", "skip": "leave out"}
 CUT: dict[str, Literal["keep", "leave out"]] = {"keep": "keep", "skip": "leave out"}

@@ -37,12 +37,7 @@ _MOST = 400
 def wells(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Objects, as `scalesr objects measure` writes them.")],
     *,
-    plate_map: Annotated[
-        str | None,
-        typer.Option(
-            "--map", metavar="FILE", help="What is in each well, as CSV with a column well.", show_default="none"
-        ),
-    ] = None,
+    plate_map: usual.PlateMap = None,
     features: Annotated[
         str | None,
         typer.Option(metavar="NAME[,NAME...]", help="Columns to sum up.", show_default="all numbers but places"),
@@ -54,10 +49,7 @@ def wells(
             metavar="WELL[,WELL...]", help="Compare each well with the objects of these.", show_default="none"
         ),
     ] = None,
-    condition: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column that says the condition of an object.", show_default="none"),
-    ] = None,
+    condition: usual.Condition = None,
     conditions: Annotated[
         str | None,
         typer.Option(metavar="ONE,OTHER", help="The two conditions to compare.", show_default="the two that there are"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -142,7 +142,7 @@ class _Pulse:
             steps=found.steps,
         )
         unmet = ~(found.terms["data"] <= settings.data * settings.least * (1 + _EXACT))
-        return Solutions(**{**vars(solution), "flagged": unmet})
+        return replace(solution, flagged=unmet)
 
     def latents(self, v: torch.Tensor) -> torch.Tensor:
         return functional.leaky_relu(v * self.std + self.mean, FLAT)

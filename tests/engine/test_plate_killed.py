@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from commands import program
+from commands import SLOW_MODEL, program
 from small_plates import voxels, write_plate
 
 from scalesr.images import field_states, open_plate
@@ -20,25 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WELLS = {f"{row}/{column}": ("0", "1") for row in "AB" for column in (1, 2, 3)}
-SLOW_MODEL = """
-import os, time
-from fractions import Fraction
-from scalesr.models import ModelSpec
-
-class Slow:
-    spec = ModelSpec(name="slow", axes="yx", scale=(Fraction(1), Fraction(1)), channels=1, out_channels=1,
-                     receptive=(0, 0), activation_bytes=8.0, values="any")
-
-    def to(self, *, device, precision):
-        return self
-
-    def __call__(self, tiles, origins):
-        time.sleep(float(os.environ["TILE_SECONDS"]))
-        return tiles.clone()
-
-def slow():
-    return Slow()
-"""
 
 
 @pytest.mark.slow
