@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 import torch
-from telling import tell
+from telling import course
 from volumes import sources
 
-from scalesr.errors import InterruptedRunError
-from scalesr.learning import Length, teach
 from scalesr.msdsr.lesson import DiffusionLesson
 from scalesr.msdsr.network import load_denoiser
 from scalesr.msdsr.settings import NetworkSettings, TrainingSettings
@@ -66,12 +63,7 @@ def main() -> None:
         title="U-Net for masked diffusion of slices: isotropic volumes from stacks, any spacing of planes",
         begun=load_denoiser(options.weights) if options.weights else None,
     )
-    length = Length(steps=options.steps, minutes=None if options.steps else options.minutes or 60.0, validations=15)
-    try:
-        found = teach(lesson, length, options.out, mode="resume" if options.resume else "create", watch=tell)
-    except InterruptedRunError as stopped:
-        sys.exit(str(stopped))
-    print(found)
+    course(lesson, options, minutes=60.0)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ from typing import Any
 
 import torch
 from rls_data import nuclei, phantoms
-from telling import tell
+from telling import course
 
-from scalesr.errors import InterruptedRunError
-from scalesr.learning import Length, teach
 from scalesr.learning.counters import CHECKPOINT, read_checkpoint
 from scalesr.learning.sources import ArraySource
 from scalesr.rls.checkpoints import load, save
@@ -70,16 +68,10 @@ def main() -> None:
         pack(options)
         return
     lesson: Any = generator(options) if options.what == "generator" else flow(options)
-    minutes = None if options.steps else options.minutes or (50.0 if options.what == "generator" else 5.0)
     if options.begun is not None and not options.resume:
         for name, state in read_checkpoint(options.begun / CHECKPOINT)["parts"].items():
             lesson.parts[name].load_state_dict(state)
-    length = Length(steps=options.steps, minutes=minutes, validations=10)
-    try:
-        found = teach(lesson, length, options.out, mode="resume" if options.resume else "create", watch=tell)
-    except InterruptedRunError as stopped:
-        sys.exit(str(stopped))
-    print(found)
+    course(lesson, options, minutes=50.0 if options.what == "generator" else 5.0, validations=10)
 
 
 def generator(options: argparse.Namespace) -> GeneratorLesson:

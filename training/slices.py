@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 
 import torch
-from telling import tell
+from telling import course
 from volumes import sources
 
-from scalesr.errors import InterruptedRunError
-from scalesr.learning import Length, teach
 from scalesr.msdsr.degrading import Degradation
 from scalesr.msdsr.settings import NetworkSettings, TrainingSettings
 from scalesr.msdsr.slice_lesson import SliceLesson, SliceSettings
@@ -67,12 +64,7 @@ def main() -> None:
         validation=sources("validation", data=options.data),
         title=TITLES[options.kind],
     )
-    length = Length(steps=options.steps, minutes=None if options.steps else options.minutes or 30.0, validations=15)
-    try:
-        found = teach(lesson, length, options.out, mode="resume" if options.resume else "create", watch=tell)
-    except InterruptedRunError as stopped:
-        sys.exit(str(stopped))
-    print(found)
+    course(lesson, options, minutes=30.0)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from telling import tell
+from telling import course
 from volumes import blocks
 
-from scalesr.errors import InterruptedRunError
-from scalesr.learning import Length, teach
 from scalesr.models import load, resolve
 from scalesr.msdsr.distilling import ArrayVolumes, Pair
 from scalesr.msdsr.student_lesson import StudentLesson, StudentSettings
@@ -74,12 +71,7 @@ def main() -> None:
         teacher="truth" if options.truth else f"{Path(options.teacher).name} {asked}",
         title=TITLE.format(scale=options.scale),
     )
-    length = Length(steps=options.steps, minutes=None if options.steps else options.minutes or 15.0, validations=15)
-    try:
-        found = teach(lesson, length, options.out, mode="resume" if options.resume else "create", watch=tell)
-    except InterruptedRunError as stopped:
-        sys.exit(str(stopped))
-    print(found)
+    course(lesson, options, minutes=15.0)
 
 
 def pairs(part: Part, options: argparse.Namespace, asked: dict[str, Any]) -> list[Pair]:

@@ -1,11 +1,29 @@
-"""What the programs that train print on their way."""
+"""How the programs that train go through a training, and what they print on their way."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from scalesr.errors import InterruptedRunError
+from scalesr.learning import Length, teach
+
 if TYPE_CHECKING:
-    from scalesr.learning import Progress
+    import argparse
+
+    from scalesr.learning import Lesson, Progress
+
+
+def course(lesson: Lesson, options: argparse.Namespace, *, minutes: float, validations: int = 15) -> None:
+    """Teach for the options ``steps``, ``minutes`` or the default minutes, into ``out``, and print what came of it."""
+    length = Length(
+        steps=options.steps, minutes=None if options.steps else options.minutes or minutes, validations=validations
+    )
+    try:
+        found = teach(lesson, length, options.out, mode="resume" if options.resume else "create", watch=tell)
+    except InterruptedRunError as stopped:
+        sys.exit(str(stopped))
+    print(found)
 
 
 def tell(progress: Progress) -> None:
