@@ -2,7 +2,8 @@
 
 Of each validation block of `volumes` every r-th plane is kept and the volume drawn with n samples; the calibration of
 all voxels that were not measured goes into the file of weights. The test blocks, which nothing was fitted on, show how
-often the truth lies within one and two standard deviations, before and after.
+often the truth lies within one and two standard deviations, before and after. Voxels whose samples are all the same are
+counted by themselves, with how many of them are within half a grey level of the truth.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +20,44 @@ import numpy as np
 import torch
 from volumes import blocks
 
-from scalesr.models import row_of
 from scalesr.msdsr.calibration import Calibration, coverage, fit, store
+from scalesr.msdsr.change import change
 from scalesr.msdsr.model import SliceDiffusion
 from scalesr.msdsr.network import load_denoiser
 from scalesr.msdsr.sampling import Sampling
+from scalesr.msdsr.slicing import canvas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from samples import Part
+
+
+HALF = 0.5 / 255
+"""Half a grey level of the files."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """Voxels that were drawn, and whose truth is known; all of one shape, in intensities of 0..1."""
+
+    error: NDArray[Any]
+    """Mean of the samples minus truth."""
+    spread: NDArray[Any]
+    """Standard deviation of the samples."""
+    change: NDArray[Any]
+    """How much the planes around differ."""
+
+    @classmethod
+    def of(cls, made: NDArray[Any], whole: NDArray[Any], changed: NDArray[Any], *, scale: int) -> Drawn:
+        """Return the voxels between the first and the last plane; what lies beyond is extrapolated."""
+        last = (len(whole) - 1) // scale * scale
+        between = [row for row in range(last) if row % scale]
+        error = made[0, between] - whole[between]
+        return cls(error=error.ravel(), spread=made[1, between].ravel(), change=changed[between].ravel())
+
+    def at(self, some: NDArray[Any]) -> Drawn:
+        """Return some of the voxels."""
+        return Drawn(error=self.error[some], spread=self.spread[some], change=self.change[some])
 
 
 def main() -> None:
@@ -47,26 +77,33 @@ def main() -> None:
     for scale in options.scale:
         sampling = Sampling(samples=options.samples)
         seen = drawn("validation", options, scale, sampling)
-        calibration = fit(*_pooled(seen, alike=True))
+        every = pooled(seen, alike=True)
+        calibration = fit(every.error, every.spread, every.change)
         store(options.weights, calibration, sampling=sampling, scale=Fraction(scale))
         judged = drawn("test", options, scale, sampling)
-        told = {name: covered(*pair, calibration) for name, pair in {**judged, "all": _pooled(judged)}.items()}
+        told = {name: covered(block, calibration) for name, block in {**judged, "all": pooled(judged)}.items()}
         found[f"{scale}x"] = {"calibration": asdict(calibration), "test": told}
         print(json.dumps(found[f"{scale}x"], indent=1), flush=True)
     if options.out is not None:
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def covered(error: NDArray[Any], spread: NDArray[Any], calibration: Calibration) -> dict[str, Any]:
+def covered(block: Drawn, calibration: Calibration) -> dict[str, Any]:
     """Return which shares of voxels lie within one and two deviations, before and after the calibration."""
-    after = calibration(torch.from_numpy(spread)).numpy()
-    return {"before": coverage(error, spread), "after": coverage(error, after), "voxels": error.size}
+    settled = block.spread == 0
+    error, spread, changed = (values[~settled] for values in (block.error, block.spread, block.change))
+    after = calibration(torch.from_numpy(spread), torch.from_numpy(changed)).numpy()
+    return {
+        "before": coverage(error, spread),
+        "after": coverage(error, after),
+        "voxels": int(error.size),
+        "settled": int(settled.sum()),
+        "settled and right": int((np.abs(block.error[settled]) <= HALF).sum()),
+    }
 
 
-def drawn(
-    part: Part, options: argparse.Namespace, scale: int, sampling: Sampling
-) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
-    """Return error and raw spread of the voxels that were not measured, for each block of a part."""
+def drawn(part: Part, options: argparse.Namespace, scale: int, sampling: Sampling) -> dict[str, Drawn]:
+    """Return what was drawn of the voxels that were not measured, for each block of a part."""
     model = SliceDiffusion(load_denoiser(options.weights), scale=Fraction(scale), sampling=sampling)
     model = model.to(device="cpu", precision="bf16")
     found = {}
@@ -74,26 +111,22 @@ def drawn(
         # The middle: corners of a specimen are empty.
         starts = [max(0, (size - options.crop) // 2) for size in block.shape]
         whole = block[tuple(slice(start, start + options.crop) for start in starts)]
-        kept = np.ascontiguousarray(whole[::scale])
-        made = model(torch.from_numpy(kept)[None, None], torch.zeros(1, 3, dtype=torch.int64))[0].numpy()
-        # Between the first and the last plane; what lies beyond is extrapolated.
-        last = row_of(len(kept) - 1, Fraction(scale))
-        between = [row for row in range(last) if row % scale]
-        found[name] = ((made[0, between] - whole[between]).ravel(), made[1, between].ravel())
-        print(f"{part} {name} {scale}x: {found[name][0].size} voxels", flush=True)
+        kept = torch.from_numpy(np.ascontiguousarray(whole[::scale]))[None, None]
+        made = model(kept, torch.zeros(1, 3, dtype=torch.int64))[0].numpy()
+        found[name] = Drawn.of(made, whole, change(canvas(kept, scale=Fraction(scale)))[0, 0].numpy(), scale=scale)
+        print(f"{part} {name} {scale}x: {found[name].error.size} voxels", flush=True)
     return found
 
 
-def _pooled(
-    seen: dict[str, tuple[NDArray[Any], NDArray[Any]]], *, alike: bool = False
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the voxels of all blocks together; of each as many as the smallest has, where they count alike."""
-    pairs, random = list(seen.values()), np.random.default_rng(0)
+def pooled(blocks_drawn: dict[str, Drawn], *, alike: bool = False) -> Drawn:
+    """Return the voxels of all blocks together; with `alike` of each as many with a spread as the least has."""
+    several, random = list(blocks_drawn.values()), np.random.default_rng(0)
     if alike:
-        least = min(len(error) for error, _ in pairs)
-        chosen = [random.permutation(len(error))[:least] for error, _ in pairs]
-        pairs = [(error[part], spread[part]) for (error, spread), part in zip(pairs, chosen, strict=True)]
-    return np.concatenate([error for error, _ in pairs]), np.concatenate([spread for _, spread in pairs])
+        there = [np.flatnonzero(each.spread) for each in several]
+        least = min(map(len, there))
+        several = [each.at(random.permutation(some)[:least]) for each, some in zip(several, there, strict=True)]
+    whole = {each.name: np.concatenate([getattr(one, each.name) for one in several]) for each in fields(Drawn)}
+    return Drawn(**whole)
 
 
 if __name__ == "__main__":

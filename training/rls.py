@@ -51,8 +51,10 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=(96, 96, 64, 32, 16))
     parser.add_argument("--latent", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=2.5e-3)
-    parser.add_argument("--r1", type=float, default=1.0)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--r1", type=float, default=0.3)
+    parser.add_argument("--mixing", type=float, default=0.5)
+    parser.add_argument("--guided", type=float, default=0.35, help="generator: share of the training with an encoder")
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--device", default="cpu")
@@ -96,6 +98,8 @@ def generator(options: argparse.Namespace) -> GeneratorLesson:
         rate=options.rate,
         r1=options.r1,
         path_every=8,
+        mixing=options.mixing,
+        guided=options.guided,
         average=options.average,
         augment="flips",
         precision=options.precision,

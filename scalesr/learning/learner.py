@@ -76,10 +76,11 @@ class Learner(Generic[Network]):
         if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
             return False
         self.optimiser.step()
-        self._follow(step)
+        self.follow(step)
         return True
 
-    def _follow(self, step: int) -> None:
+    def follow(self, step: int) -> None:
+        """Let the moving average come nearer to the network."""
         if self.pace.average is None:
             return
         kept = min(self.pace.average, (2 + step) / (11 + step))

@@ -10,6 +10,7 @@ import torch
 from scalesr.errors import ModelError
 from scalesr.models.memory import peak_bytes
 from scalesr.msdsr.calibration import stored
+from scalesr.msdsr.change import change
 from scalesr.msdsr.network import denoiser_of
 from scalesr.msdsr.region import Region
 from scalesr.msdsr.sampling import Sampling
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from scalesr.models.checkpoint import Checkpoint
     from scalesr.msdsr.calibration import Calibration
     from scalesr.msdsr.network import Denoiser
+    from scalesr.msdsr.slicing import Canvas
 
 
 class SliceDiffusion(SliceModel):
@@ -105,25 +107,23 @@ class SliceDiffusion(SliceModel):
             standard deviation, which is 0 where a measured plane was returned.
         """
         with torch.inference_mode():
-            sampler, known = self._sampler(tiles, origins, self._sampling)
+            sampler, placed = self._sampler(tiles, origins, self._sampling)
             if self._sampling.samples == 1:
                 return sampler.draw(self._groups, sample=0)
-            mean, squares = torch.zeros((), device=known.device), torch.zeros((), device=known.device)
+            mean, squares = (torch.zeros((), device=placed.values.device) for _ in range(2))
             for sample in range(self._sampling.samples):
                 drawn = sampler.draw(self._groups, sample=sample)
                 before = drawn - mean
                 mean = mean + before / (sample + 1)
                 squares = squares + before * (drawn - mean)
             spread = (squares / (self._sampling.samples - 1)).sqrt()
-            deviation = spread if self._calibration is None else self._calibration(spread)
+            deviation = spread if self._calibration is None else self._calibration(spread, change(placed))
             if self._sampling.verbatim:
-                deviation = torch.where(known > 0, 0.0, deviation)
+                deviation = torch.where(placed.known > 0, 0.0, deviation)
             return torch.cat([mean, deviation], dim=1)
 
-    def _sampler(
-        self, tiles: torch.Tensor, origins: torch.Tensor, sampling: Sampling
-    ) -> tuple[VolumeSampler, torch.Tensor]:
-        """Return what draws volumes of tiles, and where they were measured."""
+    def _sampler(self, tiles: torch.Tensor, origins: torch.Tensor, sampling: Sampling) -> tuple[VolumeSampler, Canvas]:
+        """Return what draws volumes of tiles, and what was measured of them."""
         device = self._groups.device
         placed = canvas(tiles.to(device=device, dtype=torch.float32), scale=self._scale)
         numerator, denominator = self._scale.as_integer_ratio()
@@ -141,7 +141,7 @@ class SliceDiffusion(SliceModel):
             network=self._groups.denoiser.settings,
             sampling=sampling,
         )
-        return sampler, placed.known
+        return sampler, placed
 
     def _region(self, size: tuple[int, int], margins: tuple[int, ...]) -> Region:
         """Return what of tiles is drawn: the blur looks at the neighbours of what is wanted."""

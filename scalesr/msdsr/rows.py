@@ -62,13 +62,31 @@ def guide(clean: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """
     there = known > 0
     clean = torch.where(there, clean, torch.zeros((), dtype=clean.dtype, device=clean.device))
-    rows = clean.shape[-2]
-    place = torch.arange(rows, device=clean.device).view(1, 1, -1, 1).expand(there.shape)
-    before = torch.where(there, place, -1).cummax(dim=-2).values
-    after = torch.where(there, place, rows).flip(-2).cummin(dim=-2).values.flip(-2)
-    low = torch.where(before < 0, after, before).clamp(max=rows - 1)
-    high = torch.where(after >= rows, before, after).clamp(min=0)
+    low, high = beside(there)
+    place = torch.arange(clean.shape[-2], device=clean.device).view(1, 1, -1, 1)
     share = (place - low).to(clean.dtype) / (high - low).clamp(min=1).to(clean.dtype)
     shape = clean.shape
     values = [torch.gather(clean, -2, at.expand(shape)) for at in (low, high)]
     return torch.lerp(values[0], values[1], share.clamp(0, 1).expand(shape))
+
+
+def beside(known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for each pixel the measured rows before and after it in its column, or that row itself.
+
+    Parameters
+    ----------
+    known
+        bool, shape (n, 1, rows, columns).
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        int64, shape as `known`: beyond the outermost measured row both are that row; any row in columns without one.
+    """
+    rows = known.shape[-2]
+    place = torch.arange(rows, device=known.device).view(1, 1, -1, 1).expand(known.shape)
+    before = torch.where(known, place, -1).cummax(dim=-2).values
+    after = torch.where(known, place, rows).flip(-2).cummin(dim=-2).values.flip(-2)
+    low = torch.where(before < 0, after, before).clamp(max=rows - 1)
+    high = torch.where(after >= rows, before, after).clamp(min=0)
+    return low, high

@@ -25,6 +25,7 @@ _LITERALS = {
     "noise": ("shared", "independent"),
     "blur": ("none", "gaussian"),
     "returned": ("measured", "sampled"),
+    "bounds": ("planes", "none"),
 }
 
 
@@ -65,6 +66,9 @@ class Sampling:
     returned: Literal["measured", "sampled"] = "measured"
     """What comes back where planes were measured by points: these, or as in the paper what the last step makes of
     them, which has a little noise."""
+    bounds: Literal["planes", "none"] = "planes"
+    """``planes``: where planes see points, a voxel goes beyond what they show around it by no more than the differences
+    there, see `scalesr.msdsr.bounds`; ``none``, as in the paper: however far."""
     samples: int = 1
     """How many volumes are drawn. From 2, their mean and standard deviation are returned."""
     seed: int = 0
@@ -112,7 +116,15 @@ class Sampling:
     @classmethod
     def paper(cls, **changes: Any) -> Sampling:
         """Return exactly what the released code does: DDIM of 200 steps with eta 1, two orientations and their mean."""
-        settings = cls(steps=200, sampler="ddim", eta=1.0, fuse="end", noise="independent", returned="sampled")
+        settings = cls(
+            steps=200,
+            sampler="ddim",
+            eta=1.0,
+            fuse="end",
+            noise="independent",
+            returned="sampled",
+            bounds="none",
+        )
         return replace(settings, **changes)
 
     @classmethod
@@ -155,6 +167,11 @@ class Sampling:
     def verbatim(self) -> bool:
         """Whether measured planes come back as they were measured."""
         return self.returned == "measured" and self.psf == "point" and self.blur == "none"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether voxels are held near what was measured around them; a thick plane may show less than there is."""
+        return self.bounds == "planes" and self.psf == "point"
 
     @property
     def key(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
+from scalesr.msdsr.bounds import bounded
 from scalesr.msdsr.network import from_span, to_span
 from scalesr.msdsr.psf import AxialProjection, AxialPSF
 from scalesr.msdsr.rows import guide
@@ -107,6 +108,8 @@ class VolumeSampler:
         whole = from_span(self._joined(stacks), self._network.span)
         if sampling.blur == "gaussian":
             whole = _blurred(whole)
+        if sampling.bounded:
+            whole = bounded(whole, self._canvas)
         return torch.where(self._canvas.known > 0, self._canvas.values, whole) if sampling.verbatim else whole
 
     def _begin(self, slicing: Slicing, sample: int) -> _Stack:

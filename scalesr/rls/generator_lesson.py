@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from scalesr.rls.crops import Crops
 from scalesr.rls.discriminator import Discriminator
 from scalesr.rls.generator import StyleGAN2, unit
 from scalesr.rls.grids import tiled, write_png
+from scalesr.rls.guidance import Guidance
 from scalesr.rls.likeness import distances, features_of
 from scalesr.rls.prior import spread
 
@@ -32,6 +34,10 @@ STREAM = 1 << 32
 """Keeps the random numbers of validation apart from those of the steps."""
 SHOWN, COLUMNS = 64, 8
 """Images of a grid."""
+SETTLING = 2 * STREAM
+"""Likewise those with which the mapping learns what latents are like."""
+ANCHORED_EVERY = 2
+"""Steps from one look at reproductions to the next."""
 FORGOTTEN = 0.01
 """Share of the mean path length that each step replaces."""
 
@@ -96,6 +102,7 @@ class GeneratorLesson:
             network, rival = StyleGAN2(settings.network), Discriminator(settings.network)
         self.learner = Learner(network, _pace(settings, settings.average, settings.path_every), device=self.device)
         self.rival = Learner(rival, _pace(settings, None, settings.r1_every), device=self.device)
+        self.guidance = self._guidance() if settings.guided else None
         self.lengths = Remembered()
         self.crops, held = self._crops(sources), self._crops(validation)
         self.names = [source.identity for source in (*sources, *validation)]
@@ -110,9 +117,10 @@ class GeneratorLesson:
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """Both networks, the generator's average, the optimisers and the mean path length."""
+        """Both networks, the generator's average, optimisers, the mean path length, and an encoder if there is one."""
         rival = {f"rival {name}": part for name, part in self.rival.parts.items()}
-        return {**self.learner.parts, **rival, "lengths": self.lengths}
+        guidance = {} if self.guidance is None else {"guidance": self.guidance}
+        return {**self.learner.parts, **rival, "lengths": self.lengths, **guidance}
 
     @property
     def notes(self) -> Mapping[str, Any]:
@@ -124,9 +132,16 @@ class GeneratorLesson:
         self.crops.take_notes(notes)
 
     def step(self, number: int, share: float) -> Mapping[str, float] | None:
-        """Do a step of the discriminator, then one of the generator, and the penalties when it is their turn."""
+        """Do a step of the discriminator, then one of the generator, and the penalties when it is their turn.
+
+        While there is guidance it is a step of generator and encoder.
+        """
         settings, self.done = self.settings, number + 1
         random = torch.Generator().manual_seed(hash((settings.seed, number)) % 2**63)
+        if self.guidance is not None and not self.guidance.settled:
+            if share < settings.guided:
+                return self._guided(self.guidance, number, random)
+            self._settle(self.guidance)
         real = self.crops.batch(number, settings.batch).to(self.device)
         losses: dict[str, float] = {}
         self._free(self.rival, self.learner)
@@ -144,9 +159,13 @@ class GeneratorLesson:
             losses["r1"] = penalty.item()
         self._free(self.learner, self.rival)
         loss = functional.softplus(-self._judged(self._made(random, settings.batch), random)).mean()
+        losses["generator"] = loss.item()
+        if self.guidance is not None and number % ANCHORED_EVERY == 0:
+            forgotten = self.guidance.forgotten(real, random)
+            losses["forgotten"] = forgotten.item()
+            loss = loss + settings.anchor * forgotten
         if not self.learner.descend(loss, step=number, share=share):
             return None
-        losses["generator"] = loss.item()
         if settings.path and number % settings.path_every == 0:
             penalty = self._path(random, max(1, settings.batch // 2))
             if not self.learner.descend(settings.path * settings.path_every * penalty, step=number, share=share):
@@ -178,6 +197,24 @@ class GeneratorLesson:
     def _crops(self, sources: Sequence[Source]) -> Crops:
         network = self.settings.network
         return Crops(sources, channels=network.channels, edge=network.size, seed=self.settings.seed)
+
+    def _guidance(self) -> Guidance:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed + 1)
+            return Guidance(self.learner.network, self.settings, device=self.device)
+
+    def _guided(self, guidance: Guidance, number: int, random: torch.Generator) -> Mapping[str, float] | None:
+        images = self.crops.batch(number, 2 * self.settings.batch).to(self.device)
+        losses = guidance.step(images, random, number=number)
+        self.learner.follow(number)
+        return losses
+
+    def _settle(self, guidance: Guidance) -> None:
+        """Have the mapping learn what latents are like; what is kept begins at the network of now."""
+        random = torch.Generator().manual_seed(SETTLING + self.settings.seed)
+        numbers = count(SETTLING)
+        guidance.settle(lambda size: self.crops.batch(next(numbers), size), random=random)
+        self.learner.average.load_state_dict(self.learner.network.state_dict())
 
     @staticmethod
     def _free(one: Learner[Any], other: Learner[Any]) -> None:

@@ -47,6 +47,13 @@ class GeneratorTraining:
     """Weight of the past in the moving average of the generator, which is what is kept."""
     augment: Augmentation = "full"
     """What is done to images before they are judged."""
+    guided: float = 0.0
+    """Share of the training, at its begin, in which generator and encoder learn to reproduce objects, see
+    `scalesr.rls.guidance`; our own choice, for trainings of hours on a CPU: 0 is the published training."""
+    reproduced: float = 0.1
+    """Deviation that pixels of -1..1 of a reproduction are taken to have in it."""
+    anchor: float = 10.0
+    """Weight of squared differences of reproductions afterwards, at every other step."""
     factor: int = 16
     """Pixels of an image for each measured one that the file recommends."""
     judged: int = 256
@@ -69,6 +76,9 @@ class GeneratorTraining:
             path_every=(1, inf),
             mixing=(0, 1),
             average=(0, 1),
+            guided=(0, 1),
+            reproduced=(1e-6, inf),
+            anchor=(0, inf),
             factor=(1, self.network.size),
             judged=(2, inf),
             seed=(0, inf),

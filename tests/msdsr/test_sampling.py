@@ -16,6 +16,7 @@ def test_the_paper_is_the_paper() -> None:
     assert (paper.steps, paper.sampler, paper.eta, paper.start) == (200, "ddim", 1.0, 1.0)
     assert (paper.fuse, paper.noise, paper.correlation, paper.psf) == ("end", "independent", 1, "point")
     assert not paper.verbatim
+    assert not paper.bounded
     assert Sampling.from_options({"paper_exact": True, "seed": 3, "samples": 2}) == Sampling.paper(seed=3, samples=2)
     assert Sampling.from_options({"paper_exact": True, "steps": 200}) == paper
     assert Sampling.from_options({"paper_exact": False}) == Sampling()
@@ -53,6 +54,7 @@ def test_options_are_fields_by_name() -> None:
         ({"seed": -1}, "seed is -1"),
         ({"group": 0}, "group is 0"),
         ({"returned": "nothing"}, "returned is 'nothing'"),
+        ({"bounds": "all"}, "bounds is 'all'"),
         ({"quality": 1}, "no option 'quality'"),
         ({"paper_exact": 1}, "paper_exact is 1"),
         ({"paper_exact": True, "steps": 20}, "steps is 20, which is not the paper's"),
@@ -70,6 +72,13 @@ def test_measured_planes_are_kept_where_they_are_points() -> None:
     assert Sampling().verbatim
     for changes in ({"psf": "box:1"}, {"blur": "gaussian"}, {"returned": "sampled"}):
         assert not Sampling.from_options(changes).verbatim
+
+
+def test_bounds_hold_where_planes_are_points() -> None:
+    assert Sampling().bounded
+    assert Sampling(blur="gaussian").bounded
+    for changes in ({"psf": "box:1"}, {"bounds": "none"}):
+        assert not Sampling.from_options(changes).bounded
 
 
 def test_a_key_tells_what_spread_depends_on() -> None:

@@ -17,6 +17,7 @@ from scalesr.errors import ModelError, ScalesrError
 from scalesr.models import Model, Tailored, checkpoint
 from scalesr.models.noise import normal, stream
 from scalesr.msdsr.calibration import Calibration, store
+from scalesr.msdsr.change import change
 from scalesr.msdsr.model import SliceDiffusion, build
 from scalesr.msdsr.network import Denoiser, save_denoiser
 from scalesr.msdsr.psf import AxialPSF
@@ -198,17 +199,26 @@ def test_a_tile_without_any_plane_is_made_up() -> None:
 def test_mean_and_deviation_are_those_of_the_samples() -> None:
     tiles, origins = planes(1, 1, 2, 8, 8), at((0, 0, 0))
     made = model(replace(QUICK, samples=4))
-    sampler, known = made._sampler(tiles, origins, made._sampling)
+    sampler, placed = made._sampler(tiles, origins, made._sampling)
     with torch.inference_mode():
         drawn = torch.stack([sampler.draw(made._groups, sample=k) for k in range(4)]).double()
     found = made(tiles, origins)
     assert torch.equal(found[:, :1], model()(tiles, origins)) is False
     torch.testing.assert_close(found[:, :1].double(), drawn.mean(0), rtol=0, atol=1e-6)
     torch.testing.assert_close(found[:, 1:].double(), drawn.std(0), rtol=1e-5, atol=1e-6)
-    calibration = Calibration(spreads=(0.0, 9.0), deviations=(0.5, 18.5), before=(0, 0), after=(0, 0), voxels=0)
+    # As much as the planes change, and twice the spread.
+    calibration = Calibration(
+        changes=(0.0, 1.0),
+        spreads=((1e-9, 9.0), (1e-9, 9.0)),
+        deviations=((0.0, 18.0), (1.0, 19.0)),
+        before=(0, 0),
+        after=(0, 0),
+        voxels=0,
+    )
     calibrated = model(replace(QUICK, samples=4), calibration=calibration)(tiles, origins)
-    wanted = torch.where(known > 0, 0, 2 * found[:, 1:] + 0.5)
+    wanted = torch.where(found[:, 1:] > 0, 2 * found[:, 1:] + change(placed), 0)
     torch.testing.assert_close(calibrated[:, 1:], wanted)
+    assert (found[:, 1:] > 0)[placed.known == 0].float().mean() > 0.9
     assert torch.equal(calibrated[:, :1], found[:, :1])
 
 
@@ -240,8 +250,8 @@ def test_a_narrow_psf_is_a_point() -> None:
 
 def test_the_blur_is_that_of_the_paper() -> None:
     tiles, origins = planes(1, 1, 2, 8, 8), at((0, 0, 0))
-    sharp = model(replace(QUICK, returned="sampled"))(tiles, origins)
-    smooth = model(replace(QUICK, blur="gaussian"))(tiles, origins)
+    sharp = model(replace(QUICK, returned="sampled", bounds="none"))(tiles, origins)
+    smooth = model(replace(QUICK, blur="gaussian", bounds="none"))(tiles, origins)
     square = np.arange(-1, 2) ** 2
     kernel = np.exp(-2.0 * (square[:, None, None] + square[:, None] + square))
     wanted = ndimage.convolve(sharp[0, 0].double().numpy(), kernel / kernel.sum(), mode="reflect")
@@ -288,7 +298,12 @@ def test_a_calibration_is_applied_unless_told_otherwise(weights: Path, tmp_path:
     path = tmp_path / "tiny.safetensors"
     path.write_bytes(weights.read_bytes())
     calibration = Calibration(
-        spreads=(0.0, 9.0), deviations=(0.0, 27.0), before=(0.2, 0.3), after=(0.68, 0.95), voxels=1000
+        changes=(0.0,),
+        spreads=((0.0, 9.0),),
+        deviations=((0.0, 27.0),),
+        before=(0.2, 0.3),
+        after=(0.68, 0.95),
+        voxels=1000,
     )
     store(path, calibration, sampling=replace(QUICK, samples=2), scale=Fraction(4))
     tiles, origins = planes(1, 1, 2, 8, 8), at((0, 0, 0))

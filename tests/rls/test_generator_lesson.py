@@ -11,6 +11,7 @@ from PIL import Image as Picture
 
 from scalesr.errors import InputError, PlanError
 from scalesr.learning import ArraySource, Length, teach
+from scalesr.rls import guidance
 from scalesr.rls.augmentation import augmented
 from scalesr.rls.checkpoints import load
 from scalesr.rls.crops import Crops
@@ -39,6 +40,13 @@ def blobs(count: int = 24, *, seed: int = 5, edge: int = 16) -> ArraySource:
 
 def lesson(settings: GeneratorTraining = SETTINGS, grids: Path | None = None) -> GeneratorLesson:
     return GeneratorLesson(settings, [blobs()], validation=[blobs(seed=6)], grids=grids)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the mapping learn in a few steps, where how well it does is not what is tested."""
+    monkeypatch.setattr(guidance, "MAPPED", 3)
+    monkeypatch.setattr(guidance, "TOLD", 16)
 
 
 def test_crops_follow_from_seed_and_step() -> None:
@@ -142,9 +150,11 @@ def test_penalties_are_those_of_the_paper() -> None:
     assert float(penalty.detach()) >= (99 * mean) ** 2 * 0.99
 
 
-def test_training_resumes_to_the_same_bits_and_shows_what_it_makes(tmp_path: Path) -> None:
-    length = Length(steps=4, validations=2)
-    whole = teach(lesson(grids=tmp_path / "grids"), length, tmp_path / "whole")
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("guided", [0.0, 0.5, 0.75, 1.0])
+def test_training_resumes_to_the_same_bits_and_shows_what_it_makes(tmp_path: Path, guided: float) -> None:
+    length, settings = Length(steps=4, validations=2), replace(SETTINGS, guided=guided)
+    whole = teach(lesson(settings, grids=tmp_path / "grids"), length, tmp_path / "whole")
     assert sorted(each.name for each in (tmp_path / "grids").iterdir()) == [
         "step-0000002.png",
         "step-0000004.png",
@@ -156,8 +166,8 @@ def test_training_resumes_to_the_same_bits_and_shows_what_it_makes(tmp_path: Pat
             raise KeyboardInterrupt
 
     with pytest.raises(Exception, match="Stopped after step 3"):
-        teach(lesson(), length, tmp_path / "parts", watch=stop)
-    teach(lesson(), length, tmp_path / "parts", mode="resume")
+        teach(lesson(settings), length, tmp_path / "parts", watch=stop)
+    teach(lesson(settings), length, tmp_path / "parts", mode="resume")
     one, other = load(whole.weights), load(tmp_path / "parts" / "weights.safetensors")
     for (name, a), b in zip(one.generator.state_dict().items(), other.generator.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
@@ -165,15 +175,59 @@ def test_training_resumes_to_the_same_bits_and_shows_what_it_makes(tmp_path: Pat
     assert one.metadata["factor"] == "4"
 
 
+@pytest.mark.usefixtures("hasty")
+def test_guidance_comes_first_and_is_held_on_to() -> None:
+    settings = replace(SETTINGS, guided=0.5)
+    taught = lesson(settings)
+    assert taught.guidance is not None
+    losses = [taught.step(number, number / 4) for number in range(4)]
+    assert [sorted(each or {}) for each in losses] == [
+        ["divergence", "reproduction"],
+        ["divergence", "reproduction"],
+        ["discriminator", "forgotten", "generator", "path", "r1"],
+        ["discriminator", "generator"],
+    ]
+    assert taught.guidance.settled
+    # Without it there is nothing to keep.
+    assert "guidance" in taught.parts
+    assert "guidance" not in lesson().parts
+
+
+def test_the_mapping_draws_what_the_encoder_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guidance, "MAPPED", 300)
+    monkeypatch.setattr(guidance, "TOLD", 2048)
+    taught = lesson(replace(SETTINGS, guided=0.5, batch=16, network=replace(TINY, depth=4)))
+    assert taught.guidance is not None
+    encoder, mapping = taught.guidance.encoder, taught.learner.network.mapping
+    random = torch.Generator().manual_seed(1)
+    z, lines = torch.randn(2000, 16, generator=random), torch.randn(16, 50, generator=random)
+    images = torch.cat([taught.crops.batch(number, 100) for number in range(20)])
+    with torch.no_grad():
+        mean, wide = encoder(images)
+        told = guidance.drawn(mean, wide, random)
+
+        def apart() -> float:
+            along = [(latents @ lines).sort(dim=0).values for latents in (mapping(z), told)]
+            return float((along[0] - along[1]).square().mean())
+
+        before = apart()
+    taught._settle(taught.guidance)
+    with torch.no_grad():
+        assert apart() < 0.4 * before
+    for kept, now in zip(taught.learner.average.parameters(), taught.learner.network.parameters(), strict=True):
+        assert torch.equal(kept, now)
+
+
 def test_what_cannot_be_is_refused() -> None:
-    for name, value in {"batch": 1, "mixing": 2.0, "factor": 32, "judged": 1}.items():
+    for name, value in {"batch": 1, "mixing": 2.0, "factor": 32, "judged": 1, "guided": 1.1, "anchor": -1}.items():
         with pytest.raises(PlanError, match=name):
             replace(SETTINGS, **{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
-def test_a_generator_learns_spots(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, batch=8, judged=128, average=0.99, r1=1.0, r1_every=8, path_every=8)
+@pytest.mark.parametrize("guided", [0.0, 0.5])
+def test_a_generator_learns_spots(tmp_path: Path, guided: float) -> None:
+    settings = replace(SETTINGS, batch=8, judged=128, average=0.99, r1=1.0, r1_every=8, path_every=8, guided=guided)
     taught = GeneratorLesson(settings, [blobs(256)], validation=[blobs(256, seed=6)])
     before = taught.score()
     found = teach(taught, Length(steps=400, validations=4), tmp_path / "net")
