@@ -72,6 +72,18 @@ class StorageError(ScalesrError):
     exit_code = 8
 
 
+class FailedBlocksError(ScalesrError):
+    """Some blocks failed again and again and were left out; all others are done, and the output is not whole."""
+
+    exit_code = 11
+
+
+class ClusterError(ScalesrError):
+    """Whoever runs the tasks is gone, and did not come back for as long as patience lasts."""
+
+    exit_code = 12
+
+
 class InterruptedRunError(ScalesrError):
     """The run was stopped before its end; what is done is kept and the run can be resumed."""
 

@@ -11,7 +11,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from scalesr.engine import BatchReduced, BlockDone, BlockRetried, RunStarted, StageAdvanced, StageStarted
+from scalesr.engine import (
+    BatchReduced,
+    BlockDone,
+    BlockGivenUp,
+    BlockLost,
+    BlockRetried,
+    BlockSlow,
+    ClusterAway,
+    ClusterBack,
+    FieldTold,
+    RunStarted,
+    StageAdvanced,
+    StageStarted,
+    Trouble,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +74,7 @@ class RichProgress:
         self._task: TaskID | None = None
         self._plan: Plan | None = None
         self._recent: deque[tuple[float, float]] = deque()
+        self._away = False
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -85,10 +100,35 @@ class RichProgress:
             case BlockDone(report=report):
                 self._measure(report)
                 self._advance(1)
+            case FieldTold(field=field, event=Trouble() as trouble):
+                self._warn(trouble, of=f"{field}: ")
+            case Trouble():
+                self._warn(event)
+            case _:
+                pass
+
+    def _warn(self, trouble: Trouble, *, of: str = "") -> None:
+        match trouble:
             case BlockRetried(block=block, attempt=attempt, error=error):
-                self._say(f"[yellow]Block {block} failed ({escape(error)}); this is attempt {attempt}.")
+                self._say(f"[yellow]{of}Block {block} failed ({escape(error)}); this is attempt {attempt}.")
+            case BlockLost(block=block, error=error):
+                self._say(f"[yellow]{of}Block {block} was lost ({escape(error)}) and is computed again.")
+            case BlockGivenUp(block=block, error=error):
+                self._say(f"[red]{of}Block {block} is left out ({escape(error)}); the others go on.")
+            case BlockSlow(block=block, seconds=seconds, usual=usual):
+                self._say(
+                    f"[yellow]{of}Block {block} has taken {seconds:.0f} s so far; others take {usual:.0f} s. If its "
+                    "worker hangs, end that worker: another one gets the block."
+                )
             case BatchReduced(batch=batch):
-                self._say(f"[yellow]The device ran out of memory; batches now have {batch} tiles.")
+                self._say(f"[yellow]{of}The device ran out of memory; batches now have {batch} tiles.")
+            case ClusterAway(problem=problem, patience=patience) if not self._away:
+                # Of a plate, each field that is at work says so.
+                self._away = True
+                self._say(f"[yellow]{escape(problem[:1].upper() + problem[1:])}; waiting for up to {patience:.0f} s.")
+            case ClusterBack(seconds=seconds) if self._away:
+                self._away = False
+                self._say(f"[yellow]It is back after {seconds:.0f} s; the run goes on.")
             case _:
                 pass
 

@@ -21,8 +21,12 @@ from scalesr.cli.models import models
 from scalesr.cli.objects import objects
 from scalesr.cli.plan import EXAMPLES as PLAN_EXAMPLES
 from scalesr.cli.plan import plan
+from scalesr.cli.repair import EXAMPLES as REPAIR_EXAMPLES
+from scalesr.cli.repair import repair
 from scalesr.cli.run import EXAMPLES as RUN_EXAMPLES
 from scalesr.cli.run import run
+from scalesr.cli.status import EXAMPLES as STATUS_EXAMPLES
+from scalesr.cli.status import status
 from scalesr.cli.train import training
 from scalesr.cli.train_fast import EXAMPLES as FAST_EXAMPLES
 from scalesr.cli.train_fast import fast
@@ -35,6 +39,8 @@ from scalesr.cli.train_unet import EXAMPLES as UNET_EXAMPLES
 from scalesr.cli.train_unet import unet
 from scalesr.cli.training import help_of
 from scalesr.cli.values import OptionError
+from scalesr.cli.verify import EXAMPLES as VERIFY_EXAMPLES
+from scalesr.cli.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +113,9 @@ _add("plan", plan, PLAN_EXAMPLES)
 _add("info", info, INFO_EXAMPLES)
 _add("import", import_command, IMPORT_EXAMPLES)
 _add("measure", measure, MEASURE_EXAMPLES)
+_add("status", status, STATUS_EXAMPLES)
+_add("verify", verify, VERIFY_EXAMPLES)
+_add("repair", repair, REPAIR_EXAMPLES)
 training.command("msdsr", help=help_of(msdsr), epilog=MSDSR_EXAMPLES, no_args_is_help=True)(msdsr)
 training.command("msdsr-slices", help=help_of(slices), epilog=SLICES_EXAMPLES, no_args_is_help=True)(slices)
 training.command("msdsr-fast", help=help_of(fast), epilog=FAST_EXAMPLES, no_args_is_help=True)(fast)

@@ -20,6 +20,9 @@ Style = Literal["text", "json"]
 FILLED = 9
 """Exit code of a run that finished, but filled chunks of the input that could not be decoded."""
 
+DAMAGED = 13
+"""Exit code where an output was found that is not whole."""
+
 
 @contextmanager
 def reporting(*, style: Style, stack: Literal["hidden", "shown"]) -> Iterator[None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from scalesr.cli import clusters
 from scalesr.cli.values import (
     OptionError,
     parse_bytes,
@@ -215,14 +216,7 @@ Threads = Annotated[
         rich_help_panel=_SPEED,
     ),
 ]
-Scheduler = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME|ADDRESS",
-        help="Who does the work: serial, threads, processes, or the address of a Dask scheduler: tcp://host:8786.",
-        rich_help_panel=_SPEED,
-    ),
-]
+Scheduler = clusters.Scheduler
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -271,6 +265,13 @@ def engine_options(
     resume: bool = False,
     overwrite: bool = False,
     data_range: float | None = None,
+    scheduler: str = "threads",
+    workers: str | None = None,
+    cluster_options: Sequence[str] | None = None,
+    wait: float | None = None,
+    tls_ca: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
     **others: Any,
 ) -> Options:
     """Return the options of the engine for the texts of a command line.
@@ -298,6 +299,15 @@ def engine_options(
         "missing_planes": parse_planes(missing_planes),
         "mode": "resume" if resume else "overwrite" if overwrite else "create",
     }
+    given["scheduler"], given["workers"] = clusters.parse_crew(
+        scheduler,
+        workers=workers,
+        options=cluster_options,
+        wait=wait,
+        authority=tls_ca,
+        certificate=tls_cert,
+        key=tls_key,
+    )
     from scalesr.engine import Options  # noqa: PLC0415 torch takes seconds, and a mistyped option needs none of it
     from scalesr.metrics import Settings  # noqa: PLC0415
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
+from scalesr.cli import simulating as by_sleeping
 from scalesr.cli.failing import reporting, tell_error
 from scalesr.cli.options import engine_options, told
 from scalesr.cli.output import print_heading, print_json, print_lines, screen
@@ -31,6 +33,10 @@ What would a run on this image do, and does it fit into 4 GB?
 A volume of one petabyte that does not exist yet:
 
   [cyan]scalesr plan --shape 32768,131072,131072 --axes zyx --dtype uint16 --model default[/cyan]
+
+Would a scheduler keep 300 workers busy on one, if each took 20 seconds for a block?
+
+  [cyan]scalesr plan --shape 512,131072,131072 --scheduler slurm --simulate 300 --block-seconds 20[/cyan]
 """
 _ABSENT = "An image that does not exist yet"
 
@@ -78,8 +84,8 @@ def plan(
     precision: given.Precision = "fp32",
     device: given.Device = "auto",
     threads: given.Threads = 1,
-    scheduler: given.Scheduler = "threads",
-    workers: given.Workers = None,
+    scheduler: of_clusters.Scheduler = "threads",
+    workers: of_clusters.Workers = None,
     memory: given.Memory = None,
     tflops: Annotated[
         float | None,
@@ -91,6 +97,9 @@ def plan(
             rich_help_panel="Speed and memory",
         ),
     ] = None,
+    simulate: by_sleeping.Simulate = None,
+    block_seconds: by_sleeping.BlockSeconds = None,
+    simulate_blocks: by_sleeping.Blocks = None,
     fields: of_plates.Fields = None,
     json: given.Json = False,
     traceback: given.Traceback = False,
@@ -135,6 +144,11 @@ def plan(
                 of_plates.refuse_fields(fields, found.name)
                 prepared = prepare(found, options)
         if isinstance(found, Plate):
+            if simulate is not None:
+                raise OptionError(
+                    f"{found.url} is a plate, and images are what can be simulated.",
+                    remedy="Name one of its fields, or describe one with --shape.",
+                )
             # Fewer fields go side by side where memory is scarce; that one alone does not fit is an error by now.
             if json:
                 print_json(of_plates.plan_document(ready, None, tflops=given_rate))
@@ -142,10 +156,17 @@ def plan(
                 of_plates.show_plan(ready, tflops=given_rate)
             return
         refusal = refused(prepared, options)
+        rehearsed = by_sleeping.simulated(
+            prepared, found, workers=simulate, blocks=simulate_blocks, block_seconds=block_seconds
+        )
+        blocks = prepared.plan.blocks
         if json:
-            print_json(document(prepared, refusal, tflops=given_rate))
+            more = {} if rehearsed is None else by_sleeping.simulation_document(rehearsed, blocks=blocks)
+            print_json(document(prepared, refusal, tflops=given_rate) | more)
         else:
-            show(prepared, tflops=given_rate)
+            show(prepared, tflops=given_rate, options=options)
+            if rehearsed is not None:
+                by_sleeping.show_simulation(rehearsed, blocks=blocks)
             if refusal is not None:
                 tell_error(refusal, style="text")
         # What is free here and now is no limit for a run elsewhere or later; what was asked for is.
@@ -191,8 +212,9 @@ def refused(prepared: Prepared, options: Options) -> PlanError | None:
     return None
 
 
-def show(prepared: Prepared, *, tflops: float | None = None) -> None:
+def show(prepared: Prepared, *, tflops: float | None = None, options: Options) -> None:
     """Write a plan for people."""
+    from scalesr.engine.executors import LOCAL  # noqa: PLC0415 torch takes seconds
     from scalesr.tiling import describe  # noqa: PLC0415
 
     spec = prepared.spec
@@ -207,7 +229,8 @@ def show(prepared: Prepared, *, tflops: float | None = None) -> None:
             *_hours(prepared, tflops),
         ]
     )
-    print_heading("What memory it needs")
+    whose = "it needs" if options.scheduler in LOCAL else "each worker needs for one inference at a time"
+    print_heading(f"What memory {whose}")
     print_lines(memory_lines(prepared.demand))
 
 

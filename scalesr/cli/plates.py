@@ -131,7 +131,7 @@ def show_plan(ready: PreparedPlate, *, tflops: float | None = None) -> None:
         ]
     )
     print_heading(f"For each field, such as {ready.kind.field}")
-    show(ready.prepared, tflops=tflops)
+    show(ready.prepared, tflops=tflops, options=ready.options)
 
 
 def plan_document(ready: PreparedPlate, refusal: PlanError | None, *, tflops: float | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import FILLED, reporting
@@ -44,10 +45,17 @@ A published network from a file, tiles faded into each other, at most 8 GB of me
 
   [cyan]scalesr run in.ome.zarr out.ome.zarr --model RealESRGAN_x4.safetensors --halo 32 --blend 8 --memory 8GB[/cyan]
 
+On a cluster that is there, and on 4 to 64 jobs of SLURM, each with eight cores:
+
+  [cyan]scalesr run s3://lab/in.ome.zarr s3://lab/out.ome.zarr --scheduler tcp://head:8786[/cyan]
+  [cyan]scalesr run in.ome.zarr out.ome.zarr --scheduler slurm --workers 4-64 --cluster-options slurm.yaml[/cyan]
+
 [bold]Exit codes[/bold]
 
   0 done             9 done, but some of the input could not be read and was filled
                     10 done, but for fields of a plate that are named
+                    11 blocks failed again and again; the others are done, and --resume tries these again
+                    12 the cluster is gone and did not come back
   1 not foreseen     2 options     3 input     4 output     5 model
   6 plan or memory   7 the output of another run     8 storage     130 Ctrl-C
 """
@@ -147,9 +155,14 @@ def run(
     precision: given.Precision = "fp32",
     device: given.Device = "auto",
     threads: given.Threads = 1,
-    scheduler: given.Scheduler = "threads",
-    workers: given.Workers = None,
+    scheduler: of_clusters.Scheduler = "threads",
+    workers: of_clusters.Workers = None,
     memory: given.Memory = None,
+    cluster_options: of_clusters.ClusterOptions = None,
+    wait: of_clusters.Wait = None,
+    tls_ca: of_clusters.TlsCa = None,
+    tls_cert: of_clusters.TlsCert = None,
+    tls_key: of_clusters.TlsKey = None,
     on_bad_block: Annotated[
         Literal["stop", "fill"],
         typer.Option(help="When a chunk of the image cannot be decoded.", rich_help_panel=_TROUBLE),
@@ -196,6 +209,11 @@ def run(
                 threads=threads,
                 scheduler=scheduler,
                 workers=workers,
+                cluster_options=cluster_options,
+                wait=wait,
+                tls_ca=tls_ca,
+                tls_cert=tls_cert,
+                tls_key=tls_key,
                 on_bad_block=on_bad_block,
                 on_nan=on_nan,
                 metrics=tuple(parse_metrics(metrics) or ()),
@@ -236,7 +254,7 @@ def _run_image(
         if json:
             print_json(document(prepared, None) | {"dry_run": True})
         elif not quiet:
-            show(prepared)
+            show(prepared, options=options)
             note("Dry run: nothing was written.")
         return
     with ExitStack() as stack:

@@ -3,14 +3,20 @@
 from scalesr.engine.events import (
     BatchReduced,
     BlockDone,
+    BlockGivenUp,
+    BlockLost,
     BlockReport,
     BlockRetried,
+    BlockSlow,
     Callback,
+    ClusterAway,
+    ClusterBack,
     Event,
     RunFinished,
     RunStarted,
     StageAdvanced,
     StageStarted,
+    Trouble,
 )
 from scalesr.engine.lazy_array import lazy
 from scalesr.engine.measuring import measure
@@ -24,20 +30,30 @@ from scalesr.engine.plates import (
     PreparedPlate,
     check_plate_target,
     prepare_plate,
+    verify_plate,
 )
 from scalesr.engine.preparing import Prepared, check_memory, empty_subject, prepare, subject_of
+from scalesr.engine.repairing import Repair, repair
+from scalesr.engine.rereading import Fault
 from scalesr.engine.running import Result
 from scalesr.engine.settling import check_target
 from scalesr.engine.starting import run
+from scalesr.engine.verifying import Verification, verify
 
 __all__ = [
     "BatchReduced",
     "BlockDone",
+    "BlockGivenUp",
+    "BlockLost",
     "BlockReport",
     "BlockRetried",
+    "BlockSlow",
     "Callback",
+    "ClusterAway",
+    "ClusterBack",
     "Demand",
     "Event",
+    "Fault",
     "FieldEnded",
     "FieldOutcome",
     "FieldTold",
@@ -45,12 +61,15 @@ __all__ = [
     "PlateResult",
     "Prepared",
     "PreparedPlate",
+    "Repair",
     "Result",
     "RunFinished",
     "RunStarted",
     "StageAdvanced",
     "StageStarted",
     "Term",
+    "Trouble",
+    "Verification",
     "Workers",
     "check_memory",
     "check_plate_target",
@@ -60,6 +79,9 @@ __all__ = [
     "measure",
     "prepare",
     "prepare_plate",
+    "repair",
     "run",
     "subject_of",
+    "verify",
+    "verify_plate",
 ]

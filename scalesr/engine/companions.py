@@ -70,7 +70,7 @@ def write_beside(job: Job, spectral: SpectralAxis | None, executor: Executor, *,
         partial(executor.submit, enlarge_mask, job, region, name=f"mask-{count}")
         for count, region in enumerate(regions)
     )
-    for _ in results(executor, tasks, size=size):
+    for _ in results(executor, tasks, size=size, tell=tell):
         tell(StageAdvanced(name=STAGE))
 
 

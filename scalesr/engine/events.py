@@ -100,7 +100,12 @@ class BlockDone(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockRetried(Event):
+class Trouble(Event):
+    """Something out of the ordinary happened, which the run goes on from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockRetried(Trouble):
     """A block failed and is tried again."""
 
     block: int
@@ -112,7 +117,59 @@ class BlockRetried(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchReduced(Event):
+class BlockLost(Trouble):
+    """A block was lost with the workers that had it, and is computed again; that is not counted as a failed attempt."""
+
+    block: int
+    """Number of the block."""
+    workers: int
+    """Workers that died so far while they had it."""
+    error: str
+    """What happened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockGivenUp(Trouble):
+    """A block failed as often as it may; the run goes on without it, and will not be whole."""
+
+    block: int
+    """Number of the block."""
+    error: str
+    """What went wrong the last time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSlow(Trouble):
+    """A block takes far longer than others do. Nothing is done about it: ending its worker sends it to another one."""
+
+    block: int
+    """Number of the block."""
+    seconds: float
+    """Since it was submitted."""
+    usual: float
+    """Median of the last blocks that ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterAway(Trouble):
+    """Nobody is there to run the tasks; the run waits."""
+
+    problem: str
+    """Who is missing."""
+    patience: float
+    """Seconds that are waited at the most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterBack(Trouble):
+    """Whoever runs the tasks is there again; what was lost is submitted again."""
+
+    seconds: float
+    """How long it took."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchReduced(Trouble):
     """The device ran out of memory; the batch was halved, which may change the last bits of the result."""
 
     block: int

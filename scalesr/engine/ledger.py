@@ -1,7 +1,8 @@
 """The ledger: what a run is, and which of its blocks are done, kept inside the output.
 
 A manifest says what decides the bytes; one small record says that a block is done, written after all its shards. A
-missing chunk does not mean "not done", since chunks of zeros are not stored.
+missing chunk does not mean "not done", since chunks of zeros are not stored. What a block failed of that is not done is
+noted beside the records.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scalesr.engine.normalisation import Normalisation
 from scalesr.errors import LedgerError, StorageError
 from scalesr.images.stores import StoreError
 from scalesr.secrecy import without_secrets
+from scalesr.tiling import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 RECORDS = "blocks"
+FAILURES = "failures"
+BUILT_IN = "built in"
+"""Where, in the identity of an image, the name of a built-in model stands."""
 LARGEST = 2**28
 """Bytes of a manifest or a record at most; they have kilobytes."""
 FORMAT = 1
@@ -77,6 +82,7 @@ def make_manifest(job: Job, *, normalise: Normalise, facts: Mapping[str, Any]) -
                 "on bad block": job.on_bad_block,
                 "on nan": job.on_nan,
                 "mask": None if job.mask is None else job.mask.sha256,
+                **_built_in(job.model.source),
                 **({"eigenimages": job.eigen.sha256} if job.eigen is not None else {}),
                 "device class": device_class(job.device),
                 "torch": torch.__version__,
@@ -97,6 +103,11 @@ def make_manifest(job: Job, *, normalise: Normalise, facts: Mapping[str, Any]) -
             **versions(),
         },
     )
+
+
+def _built_in(source: str) -> dict[str, str]:
+    """Return the name of a model that has one: interpolations share one hash."""
+    return {BUILT_IN: source.removeprefix("builtin:")} if source.startswith("builtin:") else {}
 
 
 @cache
@@ -143,6 +154,22 @@ def read_manifest(files: Files) -> Manifest | None:
         ) from error
 
 
+def kept_plan(manifest: Manifest) -> Plan:
+    """Return the plan of the run that a manifest describes.
+
+    Raises
+    ------
+    LedgerError
+        It is damaged.
+    """
+    try:
+        return Plan.from_json(manifest.identity["plan"])
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise LedgerError(
+            f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
+        ) from error
+
+
 def kept_normalisation(manifest: Manifest) -> Normalisation:
     """Return the normalisation of the run that a manifest describes.
 
@@ -167,7 +194,9 @@ def check_manifest(stored: Manifest, wanted: Manifest) -> None:
     LedgerError
         The manifests differ; the message says in what.
     """
-    differences = list(_differences(stored.identity, wanted.identity, ""))
+    # Earlier versions told interpolations apart for the reader only.
+    named = _built_in(str(stored.provenance.get("model"))) if BUILT_IN in wanted.identity else {}
+    differences = list(_differences({**named, **stored.identity}, wanted.identity, ""))
     if differences:
         shown = "; ".join(differences[:6]) + (f"; and {len(differences) - 6} more" if len(differences) > 6 else "")
         raise LedgerError(
@@ -200,6 +229,11 @@ def record(files: Files, report: BlockReport) -> None:
 def record_key(block: int) -> str:
     """Return where a block's record lies."""
     return f"{RECORDS}/{block // 1000:06d}/{block}.json"
+
+
+def failure_key(block: int) -> str:
+    """Return where the failed tries of a block that is not done are noted."""
+    return f"{FAILURES}/{block // 1000:06d}/{block}.json"
 
 
 def read_records(files: Files, done: bytearray) -> Iterator[dict[str, Any]]:

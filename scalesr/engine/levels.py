@@ -42,5 +42,5 @@ def finish_levels(
             partial(executor.submit, make_shard, output, number, region, name=f"{name}{number}-{count}")
             for count, region in enumerate(shard_regions(levels[number]))
         )
-        for _ in results(executor, tasks, size=size):
+        for _ in results(executor, tasks, size=size, tell=tell):
             tell(StageAdvanced(name=STAGE))

@@ -138,7 +138,7 @@ def _write_pixels(
         )
         for number, stretch in enumerate(work)
     )
-    for _ in results(executor, tasks, size=executor.slots + 2):
+    for _ in results(executor, tasks, size=executor.slots + 2, tell=tell):
         tell(StageAdvanced(name=STAGE))
     build_pyramid(writer)
     writer.publish()

@@ -221,7 +221,7 @@ def _gather(survey: Survey, executor: Executor, *, tell: Callback) -> tuple[Plan
         for number, stretch in enumerate(work)
     )
     found: Gathered
-    for found in results(executor, tasks, size=executor.slots + 2):
+    for found in results(executor, tasks, size=executor.slots + 2, tell=tell):
         bad.update(dict.fromkeys(found.bad_chunks))
         there = planes.setdefault(found.stretch.plane, tuple(State() for _ in survey.statistics))
         for state, new in zip(there, found.states, strict=True):

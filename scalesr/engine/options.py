@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from scalesr.engine.executors import Cluster
     from scalesr.metrics import Settings
     from scalesr.models import Precision
 
 Sizes = int | tuple[int, ...]
 """One size for all axes that the model mixes, or one for each of them, slowest first."""
 Scheduler = str
-"""``serial``, ``threads``, ``processes``, or the address of a Dask scheduler such as ``tcp://host:8786``."""
+"""``serial``, ``threads`` or ``processes`` of this machine; a cluster that is started, ``cuda``, ``slurm`` or
+``kubernetes``; or the address of a Dask scheduler such as ``tcp://host:8786``."""
 Mode = Literal["create", "overwrite", "resume"]
 """What to do with the output: it must not exist; it is replaced; an unfinished run in it goes on."""
 Normalise = Literal["auto", "percentile", "dtype", "none"] | tuple[float, float]
@@ -106,11 +108,12 @@ class Options:
     """OME-Zarr image of the output's grid that the output is compared with on the way: a path or URL."""
     settings: Settings | None = None
     """Settings of the metrics; the defaults when not given."""
-    scheduler: Scheduler = "threads"
-    """Who runs the tasks."""
+    scheduler: Scheduler | Cluster = "threads"
+    """Who runs the tasks; a `Cluster` where more than its kind or address is to be said."""
     workers: int | None = None
-    """Threads or processes; the number of cores when not given."""
+    """Threads or processes of this machine; the number of cores when not given. A `Cluster` has its own."""
     memory: int | None = None
-    """Bytes that all workers on this machine together may use; nine tenths of what is available when not given."""
+    """Bytes that all workers on this machine together may use; nine tenths of what is available when not given. What
+    the workers of a cluster may use is asked of each."""
     mode: Mode = "create"
     """What to do with an output that exists."""

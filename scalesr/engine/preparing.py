@@ -13,6 +13,7 @@ import torch
 from scalesr.engine.calibration import calibrate
 from scalesr.engine.cost import costed, measured_rate, mixed_axes
 from scalesr.engine.eigenimages import read_strategy, spec_of
+from scalesr.engine.executors import LOCAL
 from scalesr.engine.memory import Workers, check_demand, demand
 from scalesr.engine.planes import ISOTROPIC, anisotropy, recorded_missing
 from scalesr.engine.planning import Mixing, Subject, batch_of, channel_axis, make_plan, mixing
@@ -218,7 +219,13 @@ def pick_device(wanted: str) -> str:
 
 
 def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Workers:
-    """Return how a plan is spread over this machine, where so many images alike are to be had."""
+    """Return how a plan is spread over this machine, where so many images alike are to be had; or over one worker.
+
+    How many workers a cluster has, and of what kind, shows when it is there: of it, this is a worker with one inference
+    at a time, and the blocks in flight that fall to it.
+    """
+    if options.scheduler not in LOCAL:
+        return Workers(processes=1, slots=1, in_flight=min(plan.blocks * images, 4))
     if options.scheduler == "serial":
         return Workers(processes=1, slots=1, in_flight=1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -235,13 +242,15 @@ def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Wor
 
 
 def check_memory(prepared: Prepared, options: Options) -> None:
-    """Refuse a run whose projection exceeds what is allowed.
+    """Refuse a run whose projection exceeds what is allowed. The workers of a cluster are asked when they are there.
 
     Raises
     ------
     PlanError
         It does; the message names the largest term.
     """
+    if options.scheduler not in LOCAL:
+        return
     allowed = options.memory or int(0.9 * psutil.virtual_memory().available)
     device_allowed = None
     if prepared.device.startswith("cuda"):

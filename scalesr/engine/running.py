@@ -16,16 +16,17 @@ from scalesr.engine.executors import LOCAL, open_executor
 from scalesr.engine.gaps import made_up_rows
 from scalesr.engine.ledger import (
     read_records,
-    recorded,
     start_ledger,
     take_measured,
 )
+from scalesr.engine.leftover import survey
 from scalesr.engine.levels import finish_levels
 from scalesr.engine.metering import Meter
+from scalesr.engine.preflight import check_workers
 from scalesr.engine.settling import settle
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
-from scalesr.engine.window import Window, lacking, unneeded
+from scalesr.engine.window import Window
 from scalesr.errors import InterruptedRunError
 from scalesr.images import create_image, open_image
 
@@ -128,6 +129,8 @@ def run_image(
     how: Literal["finished", "stopped"] = "stopped"
     try:
         meter.watch(executor)
+        # Before anything is written: what is refused leaves no output behind that was only begun.
+        check_workers(executor, job, prepared.spec)
         for writer in _writers(job):
             create_image(writer.url, writer.layout, mode=options.mode, storage_options=writer.storage_options)
         files = job.output.files()
@@ -182,7 +185,7 @@ def _work(
     tell: Callback,
 ) -> None:
     """Run the blocks that are not done, finish the pyramid and what lies beside it, publish."""
-    done, gone = _survey(job)
+    done, gone = survey(job)
     if job.ride is not None:
         take_measured(tally, read_records(job.files, done))
     try:
@@ -225,17 +228,6 @@ def _facts(job: Job) -> dict[str, Any]:
     if job.deviation is not None:
         facts["deviation"] = deviation_name(job.output, job.deviation)
     return facts
-
-
-def _survey(job: Job) -> tuple[bytearray, set[int]]:
-    """Return what an earlier run left done, and which of its blocks must hand their strips over once more."""
-    done = recorded(job.files, job.plan.blocks)
-    if not any(done) or not job.plan.lattice.offsets:
-        return done, set()
-    strips = set(job.files.list(FOLDER))
-    for key in unneeded(job, done, strips):
-        job.files.delete(key)
-    return done, lacking(job, done, strips)
 
 
 def _clear_strips(job: Job) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scalesr.engine.asked import KEY, noted
 from scalesr.engine.deviation import check_begun, check_place, check_returned, deviation_writer
 from scalesr.engine.eigenimages import Eigenimages, Spectra, fit_basis, stored_basis
 from scalesr.engine.figures import normalisation_of
@@ -91,9 +92,9 @@ def settle(
         host = (*prepared.demand.host, ride_term(ride, job.plan, prepared.workers))
         prepared = replace(prepared, demand=replace(prepared.demand, host=host))
         check_memory(prepared, options)
-    facts = {}
+    facts: dict[str, Any] = {KEY: noted(options, job.model)}
     if basis is not None and spectra is not None:
-        facts = {"explained": basis.explained.tolist(), "spectra": asdict(spectra)}
+        facts |= {"explained": basis.explained.tolist(), "spectra": asdict(spectra)}
     manifest = make_manifest(job, normalise=options.normalise, facts=facts)
     if stored is not None:
         check_manifest(stored, manifest)

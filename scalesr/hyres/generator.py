@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from scalesr.errors import ModelError, OutputError
 from scalesr.models import checkpoint, resolve
 from scalesr.models.baselines import BASELINES
 from scalesr.models.catalogue import weights_of
+from scalesr.models.filling import filled
 from scalesr.models.rrdb import RRDBNet
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ def load_generator(source: str | Path, *, trust: Trust = "safe") -> RRDBNet:
         first, last = tensors["conv_first.weight"], tensors["conv_last.weight"]
         features, growth = len(first), len(tensors["body.0.rdb1.conv1.weight"])
         scale = _scale(found, inputs=first.shape[1], outputs=len(last))
-        network = RRDBNet(
+        make = partial(
+            RRDBNet,
             first.shape[1] * scale**2 // 16,
             len(last),
             features=features,
@@ -96,7 +99,7 @@ def load_generator(source: str | Path, *, trust: Trust = "safe") -> RRDBNet:
             blocks=len({name.split(".")[1] for name in tensors if name.startswith("body.")}),
             scale=scale,
         )
-        network.load_state_dict(tensors)
+        network = filled(make, tensors)
     except KeyError as error:
         raise _unfit(path, f"it lacks {error}") from error
     except (RuntimeError, IndexError, TypeError) as error:

@@ -89,6 +89,14 @@ class Files:
             return None
         return None if content is None else content.to_bytes()
 
+    def exists(self, key: str) -> bool:
+        """Return whether there is a file, without reading it."""
+        location = Location.parse(self.url, self.storage_options)
+        if location.path is not None:
+            return (location.path / key).is_file()
+        found: bool = awaited(location.store("read").exists(key))
+        return found
+
     def list(self, prefix: str = "") -> list[str]:
         """Return the sorted keys of all files whose key starts with a prefix; half-written ones are not among them."""
         location = Location.parse(self.url, self.storage_options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from scalesr.models import architectures, catalogue, checkpoint, determinism, fa
 from scalesr.models.baselines import BASELINES, Interpolation
 from scalesr.models.channels import fitted
 from scalesr.models.edsr import EDSR
+from scalesr.models.filling import filled
 from scalesr.models.network import Network
 from scalesr.models.rrdb import RRDBNet
 from scalesr.models.trial import Facts
@@ -154,8 +156,7 @@ def _own(weights: Checkpoint) -> tuple[nn.Module, Facts]:
     try:
         # A name with a dot, such as `training.steps`, is a note and no size.
         sizes = {name: json.loads(text) for name, text in metadata.items() if name not in _ABOUT and "." not in name}
-        module = _OWN[architecture](**sizes)
-        module.load_state_dict(weights.tensors)
+        module = filled(partial(_OWN[architecture], **sizes), weights.tensors)
         tile = int(metadata["tile"]) if "tile" in metadata else None
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(

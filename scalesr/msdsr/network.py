@@ -13,6 +13,7 @@ from torch import nn
 from scalesr.errors import ModelError
 from scalesr.models import checkpoint
 from scalesr.models.catalogue import weights_of
+from scalesr.models.filling import filled
 from scalesr.msdsr.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -150,10 +151,9 @@ def denoiser_of(weights: Checkpoint, *, architecture: str = ARCHITECTURE) -> Den
         )
     try:
         known = NetworkSettings().to_json()
-        denoiser = Denoiser(
-            NetworkSettings.from_json({name: json.loads(metadata[name]) for name in known if name in metadata})
-        )
-        denoiser.unet.load_state_dict({name: value.float() for name, value in weights.tensors.items()})
+        settings = NetworkSettings.from_json({name: json.loads(metadata[name]) for name in known if name in metadata})
+        tensors = {f"unet.{name}": value.float() for name, value in weights.tensors.items()}
+        denoiser = filled(lambda: Denoiser(settings), tensors)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The metadata and the weights of {weights.path} do not go together: {error}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from scalesr.errors import ModelError, PlanError
 from scalesr.models import checkpoint
+from scalesr.models.filling import filled
 from scalesr.models.network import Network
 from scalesr.models.trial import Facts, examine
 
@@ -161,8 +163,8 @@ def student_of(weights: Checkpoint) -> Student:
         )
     try:
         sizes = {name: int(said[name]) for name in ("features", "blocks", "planes")}
-        student = Student(scale=int(said["scale"].split(",")[0]), **sizes)
-        student.load_state_dict({name: value.float() for name, value in weights.tensors.items()})
+        make = partial(Student, scale=int(said["scale"].split(",")[0]), **sizes)
+        student = filled(make, {name: value.float() for name, value in weights.tensors.items()})
     except (KeyError, ValueError, RuntimeError, PlanError) as error:
         raise ModelError(
             f"The metadata and the weights of {weights.path} do not go together: {error}",

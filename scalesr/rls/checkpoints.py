@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from scalesr.errors import ModelError
 from scalesr.models import checkpoint
 from scalesr.models.catalogue import weights_of
+from scalesr.models.filling import filled
 from scalesr.rls.degradation import Degradation
 from scalesr.rls.flow import MAF
 from scalesr.rls.generator import StyleGAN2
@@ -168,15 +169,14 @@ def pair_of(weights: Checkpoint, *, condition: int | None = None) -> Pair:
                 f"{weights.path} holds no generator that is known here.",
                 remedy="Make one by `scalesr train rls-generator`, or give g_ema or G_ema of a StyleGAN2.",
             )
-        generator = StyleGAN2(settings)
-        generator.load_state_dict(state)
+        generator = filled(lambda: StyleGAN2(settings), state)
         if not generator.mean.any():
             # Files of rosinality's have no mean latent, from which a search without a flow begins.
             generator.mean.copy_(spread(generator, count=MEAN_OF, seed=0)[0])
         prior = None
         if "flow" in metadata:
-            prior = Prior(MAF(FlowSettings.from_json(json.loads(metadata["flow"]))))
-            prior.load_state_dict(_under("prior.", weights.tensors))
+            flow = FlowSettings.from_json(json.loads(metadata["flow"]))
+            prior = filled(lambda: Prior(MAF(flow)), _under("prior.", weights.tensors))
             prior.eval().requires_grad_(requires_grad=False)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from scalesr.errors import ModelError, PlanError
 from scalesr.models import ModelSpec
+from scalesr.models.filling import filled
 from scalesr.models.memory import peak_bytes
 from scalesr.models.network import Network, parameter_bytes
 
@@ -178,8 +179,7 @@ def unet_of(weights: Checkpoint) -> UNet:
         raise ModelError(f"{weights.path} holds no U-Net of objects.", remedy="Make one by `scalesr train rls-unet`.")
     try:
         sizes = {name: json.loads(said[name]) for name in ("size", "factor", "channels", "widths")}
-        network = UNet(**{**sizes, "widths": tuple(sizes["widths"])})
-        network.load_state_dict(weights.tensors)
+        network = filled(lambda: UNet(**{**sizes, "widths": tuple(sizes["widths"])}), weights.tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The metadata and the weights of {weights.path} do not go together: {error}",

@@ -12,7 +12,20 @@ from commands import call, program
 import scalesr
 from scalesr.cli import app
 
-COMMANDS = ("run", "plan", "info", "import", "measure", "models", "demo", "train", "objects")
+COMMANDS = (
+    "run",
+    "plan",
+    "info",
+    "import",
+    "measure",
+    "status",
+    "verify",
+    "repair",
+    "models",
+    "demo",
+    "train",
+    "objects",
+)
 BELOW = (
     *(("train", name) for name in ("hyres", "msdsr", "msdsr-slices", "msdsr-fast")),
     *(("train", name) for name in ("rls-generator", "rls-flow", "rls-unet")),
@@ -54,7 +67,9 @@ def test_options_are_grouped_and_defaults_are_words() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "info", "import", "measure", "train", "objects"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "info", "import", "measure", "status", "verify", "repair", "train", "objects"]
+)
 def test_a_command_without_arguments_shows_its_help(command: str) -> None:
     assert "Usage" in call(command).output
 
@@ -76,7 +91,7 @@ def test_help_loads_neither_torch_nor_zarr() -> None:
 
 def test_remedies_name_options_that_exist() -> None:
     """What an error tells the user to type can be typed."""
-    elsewhere = {"--help", "--no-deps"}
+    elsewhere = {"--help", "--no-deps", "--resources"}  # of pip, and of dask's workers
     known = flags() | elsewhere
     wrong = [
         f"{path.relative_to(PACKAGE)}: {flag}"

@@ -12,9 +12,15 @@ from rich.console import Console
 from scalesr.engine import (
     BatchReduced,
     BlockDone,
+    BlockGivenUp,
+    BlockLost,
     BlockReport,
     BlockRetried,
+    BlockSlow,
+    ClusterAway,
+    ClusterBack,
     Demand,
+    FieldTold,
     Options,
     RunFinished,
     RunStarted,
@@ -153,3 +159,28 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 )
 def test_secrets_are_blacked_out(text: str, clean: str) -> None:
     assert without_secrets(text) == clean
+
+
+def test_trouble_is_told_once_and_in_words() -> None:
+    stream = io.StringIO()
+    away = ClusterAway(problem="the Dask scheduler at tcp://head:8786 has no workers", patience=600)
+    with RichProgress(Console(file=stream, force_terminal=True, width=300)) as progress:
+        for event in (
+            away,
+            # Each field of a plate that is at work says so.
+            FieldTold(field="A/1/0", what="ClusterAway", event=away),
+            ClusterBack(seconds=12.3),
+            BlockLost(block=7, workers=4, error="4 workers died while they had it"),
+            BlockGivenUp(block=8, error="ValueError: [no] luck"),
+            FieldTold(field="B/2/0", what="BlockSlow", event=BlockSlow(block=9, seconds=400, usual=20)),
+        ):
+            progress(event)
+    text = stream.getvalue()
+    assert text.count("The Dask scheduler at tcp://head:8786 has no workers; waiting for up to 600 s.") == 1
+    for words in (
+        "It is back after 12 s",
+        "Block 7 was lost (4 workers died while they had it) and is computed again",
+        "Block 8 is left out (ValueError: [no] luck); the others go on",
+        "B/2/0: Block 9 has taken 400 s so far; others take 20 s",
+    ):
+        assert words in text

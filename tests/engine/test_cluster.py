@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import pytest
-from distributed import Client
 from engine.conftest import voxels
+from engine.dask_processes import dask_processes
 
 import scalesr
 from scalesr.engine import BlockDone
@@ -34,26 +29,8 @@ TILES: dict[str, Any] = {"cell": 16, "halo": 8, "blend": 5, "block": 2}
 @pytest.fixture
 def address() -> Iterator[str]:
     """Start a scheduler and two workers as their own processes; yields the address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    where = f"tcp://127.0.0.1:{port}"
-    commands: list[list[str]] = [
-        ["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"],
-        *[["worker", where, "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]] * 2,
-    ]
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "dask", *command], stderr=subprocess.DEVNULL, start_new_session=True)
-        for command in commands
-    ]
-    try:
-        with Client(where, timeout="60s", set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
-        yield where
-    finally:
-        for process in processes:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with dask_processes((), ()) as cluster:
+        yield cluster.address
 
 
 def test_a_cluster_gives_the_same_voxels(
@@ -112,7 +89,7 @@ def test_a_machine_that_slept_finds_its_workers_again() -> None:
     """Dask gives a worker up after five minutes without a sign of life, which is what a closed laptop looks like."""
     executor = DaskExecutor.local(kind="threads", workers=1, slots=1)
     try:
-        scheduler: Any = executor._cluster and executor._cluster.scheduler
-        assert scheduler.worker_ttl is None
+        cluster: Any = executor._cluster
+        assert cluster.scheduler.worker_ttl is None
     finally:
         executor.close(how="finished")

@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import suppress
+from functools import partial
+from itertools import count
+from math import ceil
 from secrets import token_hex
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import dask
 from distributed import Client, LocalCluster
-from distributed.client import _wait
 from distributed.comm.core import CommClosedError
-from distributed.scheduler import DEFAULT_EXTENSIONS
 
 from scalesr.engine.allocator import ENVIRONMENT, keep_freed_memory
 from scalesr.engine.executors.handover import Handover, own_traffic
+from scalesr.engine.executors.kinds import GPU, start_cluster
+from scalesr.engine.executors.losses import LostTaskError, ended, fetched, keep_trying, missing, patience, revive
+from scalesr.engine.executors.placing import Placing
+from scalesr.engine.executors.unrecorded import QUIET_SCHEDULER, SCHEDULER_EXTENSIONS
 from scalesr.engine.inference import STOP
 from scalesr.errors import PlanError
 from scalesr.secrecy import locked_away
@@ -23,8 +29,11 @@ from scalesr.secrecy import locked_away
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from distributed import Future
+    from distributed import Future, WorkerPlugin
+    from distributed.deploy.cluster import Cluster as Running
 
+    from scalesr.engine.executors.cluster import Cluster
+    from scalesr.engine.executors.port import Inspection
     from scalesr.images.stores import Traffic
 
 DEVICE = "scalesr-device"
@@ -36,24 +45,9 @@ QUIET = {
     "distributed.scheduler.worker-ttl": None,
     # What Dask keeps for its dashboard grows for the first hour of a run, and there is no dashboard.
     "distributed.worker.profile.enabled": False,
-    "distributed.admin.system-monitor.log-length": 60,
-    "distributed.admin.low-level-log-length": 100,
+    **QUIET_SCHEDULER,
 }
-"""Settings of the clusters that scalesr starts."""
-
-
-class Unrecorded:
-    """Stands in for the scheduler's spans, which keep a record of every submission until the scheduler ends."""
-
-    def __init__(self, scheduler: object) -> None:
-        pass
-
-    def observe_tasks(self, *_: object, **__: object) -> dict[str, Any]:
-        """Give tasks no span."""
-        return {}
-
-    def heartbeat(self, *_: object) -> None:
-        """Forget what a worker measured for each span."""
+"""Settings of the workers that scalesr starts on this machine."""
 
 
 class DaskExecutor:
@@ -70,14 +64,22 @@ class DaskExecutor:
         description: str,
         slots: int,
         resource: str | None,
-        cluster: LocalCluster | None = None,
+        cluster: Running | None = None,
+        place: Literal["this machine", "elsewhere"] = "this machine",
     ) -> None:
         self._client = client
+        self._submitted = count()
+        keep_trying(client, seconds=patience())
         self._cluster = cluster
         self._resource = resource
+        self._place = place
         # Threads of this process know what it knows.
         self._told: set[str] | None = None if cluster is not None and not _apart(cluster) else set()
         self._name = f"scalesr-{token_hex(8)}"
+        self._plugins: list[str] = []
+        self._inspecting = Lock()
+        self._gate: WorkerPlugin | None = None
+        self._placing = Placing(client, resource=resource) if place == "elsewhere" else None
         self.description = description
         self.slots = slots
 
@@ -114,7 +116,7 @@ class DaskExecutor:
                 # The plan bounds the memory; a limit would make Dask spill and pause by what it cannot see.
                 memory_limit=0,
                 resources={DEVICE: slots if shared else 1},
-                scheduler_kwargs={"extensions": {**DEFAULT_EXTENSIONS, "spans": Unrecorded}},
+                scheduler_kwargs={"extensions": SCHEDULER_EXTENSIONS},
                 # What fails is told by whoever asked for it, once and with its remedy.
                 silence_logs=logging.CRITICAL,
                 **({} if shared else {"preload": ["scalesr.engine.executors.deaf"]}),
@@ -124,34 +126,42 @@ class DaskExecutor:
         return cls(client, description=f"{workers} {what}", slots=slots, resource=DEVICE, cluster=cluster)
 
     @classmethod
-    def connect(cls, address: str, *, device: str) -> DaskExecutor:
-        """Use a running cluster.
+    def connect(cls, cluster: Cluster, *, device: str) -> DaskExecutor:
+        """Use a cluster that runs, or start one, and wait for its workers.
 
         Raises
         ------
         PlanError
-            Nobody answers at the address, or it has no workers.
+            Nobody answers at the address, or not to this client; the cluster cannot be started; or too few workers
+            come in time.
         """
+        running = None if cluster.kind is None else start_cluster(cluster, device=device)
         try:
-            client = Client(address, set_as_default=False, timeout="10s")
-        except (OSError, CommClosedError, ValueError, TimeoutError) as error:
-            raise PlanError(
-                f"No Dask scheduler answers at {address!r} ({error}).",
-                remedy="Give serial, threads, processes or an address such as tcp://host:8786.",
-            ) from error
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-        if not workers:
-            client.close()
-            raise PlanError(f"The Dask scheduler at {address} has no workers.", remedy="Start some with `dask worker`.")
-        wanted = "GPU" if device.startswith("cuda") else DEVICE
+            client = _client(cluster, running)
+            try:
+                workers = _arrived(client, cluster)
+            except BaseException:
+                client.close()
+                raise
+        except BaseException:
+            if running is not None:
+                running.close()
+            raise
+        wanted = GPU if device.startswith("cuda") else DEVICE
         offered = sum(int(worker["resources"].get(wanted, 0)) for worker in workers.values())
         slots = offered or sum(int(worker["nthreads"]) for worker in workers.values())
+        if cluster.workers is not None and cluster.workers[1] > len(workers):
+            # As many blocks are in flight as the largest number of workers needs: nobody asks for more idle ones.
+            slots = ceil(slots / len(workers) * cluster.workers[1])
+        at = f"at {cluster.where}" if running is None else f"of {cluster.kind}"
         return cls(
             client,
-            description=f"{len(workers)} workers at {address}",
+            description=f"{_how_many(cluster, len(workers))} {at}",
             slots=slots,
             # A resource that no worker has would make tasks wait for ever.
             resource=wanted if offered else None,
+            cluster=running,
+            place="elsewhere",
         )
 
     def submit(
@@ -164,25 +174,46 @@ class DaskExecutor:
     ) -> Future[Any]:
         """Submit one task to the scheduler."""
         self._tell()
-        return self._client.submit(
+        stage, _, block = name.partition("-")
+        worker = self._placing.place(block) if self._placing is not None and stage == "read" else None
+        future = self._client.submit(
             function,
             *args,
             *after,
-            key=name,
+            # The same task may be submitted again, while Dask still knows how it ended the first time.
+            key=f"{name}-{next(self._submitted)}",
             pure=False,
-            priority=PRIORITY.get(name.partition("-")[0], 0),
+            priority=PRIORITY.get(stage, 0),
             resources={self._resource: 1} if needs == "device" and self._resource else None,
+            workers=worker,
+            # A worker that is gone by now must not be waited for.
+            allow_other_workers=worker is not None,
         )
+        if self._placing is not None and stage == "infer":
+            self._placing.follow(block, future)
+        return future
 
-    def wait(self, handles: Iterable[Future[Any]]) -> list[Future[Any]]:
+    def wait(self, handles: Iterable[Future[Any]], *, seconds: float | None = None) -> list[Future[Any]]:
         """Wait for the first to end, and return all that have."""
-        # Not `distributed.wait`, which looks for a default client: being one for a while changes the settings of Dask
-        # for the whole process, and threads that do so at the same time leave them changed.
-        return list(self._client.sync(_wait, list(handles), return_when="FIRST_COMPLETED").done)
+        return ended(self._client, list(handles), seconds=seconds)
 
     def result(self, handle: Future[Any]) -> Any:
         """Fetch the result of a task that ended."""
-        return handle.result()
+        try:
+            return fetched(handle)
+        except LostTaskError:
+            if self._told is not None:
+                # A scheduler that was started again knows of nothing.
+                self._told = set()
+            raise
+
+    def missing(self) -> str | None:
+        """Ask the scheduler for its workers."""
+        problem = missing(self._client, resource=self._resource)
+        # Threads of this process cannot go away.
+        if problem is not None and self._place == "this machine" and self._told is not None:
+            revive(self._cluster, workers=self.slots)
+        return problem
 
     def traffic(self) -> Mapping[str, Traffic]:
         """Ask each process of the cluster; one that is gone has nothing to say."""
@@ -192,27 +223,92 @@ class DaskExecutor:
         here, _ = own_traffic()
         return {process: sent for process, sent in found.values() if process != here}
 
+    def inspect(self, inspection: Inspection) -> None:
+        """Have the workers of a cluster looked at, and those that come later by a plugin of theirs."""
+        name = f"{self._name}-gate"
+        with self._inspecting:
+            if self._place == "this machine" or name in self._plugins:
+                return
+            with suppress(Exception):
+                # A worker that cannot be told will say so when it is asked.
+                self._tell()
+            self._gate = inspection(partial(self._client.run, on_error="return"))
+            self._plugins.append(name)
+            self._client.register_plugin(self._gate, name=name)
+
     def _tell(self) -> None:
         """Hand over the secrets that the workers were not told yet, to those that come later too."""
         secrets = locked_away()
         if self._told is None or (self._told and self._told >= secrets.keys()):
             return
         self._client.register_plugin(Handover(secrets, name=self._name))
+        if not self._told and self._name not in self._plugins:
+            self._plugins.append(self._name)
+        elif not self._told and self._gate is not None:
+            # A scheduler that was started again has forgotten it, too.
+            self._client.register_plugin(self._gate, name=f"{self._name}-gate")
         self._told = {self._name, *secrets}
 
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Close the connection, and the workers if they were started here."""
         if how == "stopped":
             STOP.set()
-        if self._told and self._cluster is None:
+        if self._cluster is None and self._client.status == "running":
             # The workers go on living.
-            with suppress(Exception):
-                self._client.unregister_worker_plugin(self._name)
-        self._client.close()
+            for name in self._plugins:
+                with suppress(Exception):
+                    self._client.unregister_worker_plugin(name)
+        # As long as Dask allows where nobody is to wait for a scheduler that is gone.
+        self._client.close(timeout=20)
         if self._cluster is not None:
             self._cluster.close()
 
 
-def _apart(cluster: LocalCluster) -> bool:
-    """Return whether the workers are processes of their own."""
-    return bool(cluster.processes)
+def _client(cluster: Cluster, running: Running | None) -> Client:
+    """Return a connection to a cluster that was started, or to one by its address."""
+    if running is not None:
+        return Client(running, set_as_default=False)
+    security = cluster.security()
+    try:
+        return Client(cluster.where, security=security, set_as_default=False, timeout="10s")
+    except (OSError, CommClosedError, ValueError, TimeoutError) as error:
+        if cluster.where.startswith("tls://"):
+            raise PlanError(
+                f"The Dask scheduler at {cluster.where} does not answer, or does not let this client in ({error}).",
+                remedy="Check host and port, and that the authority of the cluster signed your certificate.",
+            ) from error
+        raise PlanError(
+            f"No Dask scheduler answers at {cluster.where!r} ({error}).",
+            remedy="Give serial, threads, processes, cuda, slurm, kubernetes, or an address such as tcp://host:8786; "
+            "tls://host:8786 where it speaks TLS.",
+        ) from error
+
+
+def _arrived(client: Client, cluster: Cluster) -> Mapping[str, Any]:
+    """Return what the scheduler knows of its workers, as soon as there are enough."""
+    least = cluster.workers[0] if cluster.workers is not None else 0 if cluster.kind is None else 1
+    if least:
+        with suppress(TimeoutError):
+            client.wait_for_workers(least, timeout=cluster.wait)
+    workers: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    if not workers and not least:
+        raise PlanError(
+            f"The Dask scheduler at {cluster.where} has no workers.",
+            remedy="Start some with `dask worker`, or wait for them: --workers says how many.",
+        )
+    if len(workers) < least:
+        raise PlanError(
+            f"After {cluster.wait:g} seconds there are {len(workers)} of {least} workers at {cluster.where}.",
+            remedy="Ask its queue or its logs why; wait longer with --wait, or start with fewer: --workers 1-64.",
+        )
+    return workers
+
+
+def _how_many(cluster: Cluster, there: int) -> str:
+    least, most = cluster.workers or (there, there)
+    return f"{least} to {most} workers" if least < most else f"{there} worker{'s' * (there != 1)}"
+
+
+def _apart(cluster: Running) -> bool:
+    """Return whether the workers are processes of their own; only Dask's LocalCluster can have others."""
+    return bool(getattr(cluster, "processes", True))

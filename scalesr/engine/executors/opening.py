@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalesr.engine.executors.cluster import Cluster
 from scalesr.engine.executors.dask import DaskExecutor
 from scalesr.engine.executors.serial import SerialExecutor
 
@@ -11,16 +12,16 @@ if TYPE_CHECKING:
     from scalesr.engine.executors.port import Executor
 
 LOCAL = ("serial", "threads", "processes")
-"""Schedulers on this machine; anything else is the address of one."""
+"""Schedulers on this machine; anything else is a kind of cluster or the address of one."""
 
 
-def open_executor(scheduler: str, *, slots: int, device: str) -> Executor:
+def open_executor(scheduler: str | Cluster, *, slots: int, device: str) -> Executor:
     """Return who runs the tasks.
 
     Parameters
     ----------
     scheduler
-        ``serial``, ``threads`` or ``processes``, or the address of a Dask scheduler.
+        ``serial``, ``threads`` or ``processes``; or a cluster, by its kind or address, or with more of it.
     slots
         Tasks that hold the device at the same time, on this machine.
     device
@@ -29,10 +30,11 @@ def open_executor(scheduler: str, *, slots: int, device: str) -> Executor:
     Raises
     ------
     PlanError
-        There is no scheduler at the address given.
+        There is no scheduler at the address given, or the cluster cannot be started.
     """
     if scheduler == "serial":
         return SerialExecutor()
-    if scheduler not in LOCAL:
-        return DaskExecutor.connect(scheduler, device=device)
+    if isinstance(scheduler, Cluster) or scheduler not in LOCAL:
+        cluster = scheduler if isinstance(scheduler, Cluster) else Cluster(where=scheduler)
+        return DaskExecutor.connect(cluster, device=device)
     return DaskExecutor.local(kind="threads" if scheduler == "threads" else "processes", workers=slots, slots=slots)

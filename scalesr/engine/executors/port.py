@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from distributed import WorkerPlugin
+
     from scalesr.images.stores import Traffic
 
 Handle = Any
 """Stands for a task's result; may be given to other tasks as an argument."""
+
+
+class Inspection(Protocol):
+    """Looks at workers, and refuses them by raising; its plugin is set up on each worker that comes later."""
+
+    def __call__(self, on_each: Callable[..., Mapping[str, Any]], /) -> WorkerPlugin:
+        """Look at the workers through `on_each`.
+
+        It calls a function with arguments on all of them at the same time, and with the worker as ``dask_worker``, and
+        returns what came back, or what was raised, by their addresses.
+        """
 
 
 class Executor(Protocol):
@@ -44,14 +57,26 @@ class Executor(Protocol):
             What it occupies: a core, or the device that the model runs on.
         """
 
-    def wait(self, handles: Iterable[Handle]) -> list[Handle]:
-        """Wait until at least one task ended, in whatever way, and return those that did."""
+    def wait(self, handles: Iterable[Handle], *, seconds: float | None = None) -> list[Handle]:
+        """Wait until at least one task ended, in whatever way, and return those that did.
+
+        None may be among them where `seconds` are given, and over.
+        """
 
     def result(self, handle: Handle) -> Any:
-        """Return the result of a task that ended, or raise what it raised."""
+        """Return the result of a task that ended, or raise what it raised; `LostTaskError` where it was lost."""
+
+    def missing(self) -> str | None:
+        """Return what keeps all tasks waiting, in words, such as that there are no workers; `None` if nothing does."""
 
     def traffic(self) -> Mapping[str, Traffic]:
         """Return what each process at work, other than this one, has exchanged with stores since it began."""
+
+    def inspect(self, inspection: Inspection) -> None:
+        """Have the workers on other machines looked at: once, before they are given any task.
+
+        Nothing happens where there are none, or where an inspection was passed before.
+        """
 
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Let go of everything; `stopped` does not wait for tasks that run."""

@@ -10,6 +10,7 @@ from scalesr.engine.inference import STOP
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from scalesr.engine.executors.port import Inspection
     from scalesr.images.stores import Traffic
 
 
@@ -49,7 +50,7 @@ class SerialExecutor:
         except Exception as error:  # noqa: BLE001 the caller decides, as with any executor
             return Outcome(error=error)
 
-    def wait(self, handles: Iterable[Outcome]) -> list[Outcome]:
+    def wait(self, handles: Iterable[Outcome], *, seconds: float | None = None) -> list[Outcome]:  # noqa: ARG002
         """Return all tasks: they have ended."""
         return list(handles)
 
@@ -59,9 +60,16 @@ class SerialExecutor:
             raise handle.error
         return handle.value
 
+    def missing(self) -> str | None:
+        """Return `None`: this process is there."""
+        return None
+
     def traffic(self) -> Mapping[str, Traffic]:
         """Return nothing: there is no other process."""
         return {}
+
+    def inspect(self, inspection: Inspection) -> None:
+        """Look at nobody: there is no other machine."""
 
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Nothing to let go of."""

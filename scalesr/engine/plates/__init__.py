@@ -3,6 +3,7 @@
 from scalesr.engine.plates.outcome import FieldEnded, FieldOutcome, FieldTold, PlateResult
 from scalesr.engine.plates.preparing import NormaliseBy, PreparedPlate, prepare_plate
 from scalesr.engine.plates.running import check_plate_target, run_plate
+from scalesr.engine.plates.verifying import verify_plate
 
 __all__ = [
     "FieldEnded",
@@ -14,4 +15,5 @@ __all__ = [
     "check_plate_target",
     "prepare_plate",
     "run_plate",
+    "verify_plate",
 ]

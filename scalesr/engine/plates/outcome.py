@@ -149,7 +149,7 @@ class FieldEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FieldTold(Event):
-    """Something out of the ordinary happened within a field: a block is tried again, or a batch was halved."""
+    """Something out of the ordinary happened within a field: a `Trouble`."""
 
     field: str
     """Path of the field below the plate."""

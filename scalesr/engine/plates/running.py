@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.allocator import give_back_memory
-from scalesr.engine.events import BatchReduced, BlockRetried, RunFinished, StageAdvanced, StageStarted
+from scalesr.engine.events import RunFinished, StageAdvanced, StageStarted, Trouble
 from scalesr.engine.executors import open_executor
 from scalesr.engine.executors.shared import SharedExecutor
 from scalesr.engine.job import ledger_files
@@ -20,7 +20,7 @@ from scalesr.engine.plates.outcome import FieldEnded, FieldOutcome, FieldTold, P
 from scalesr.engine.plates.preparing import NormaliseBy, PreparedPlate, prepare_plate
 from scalesr.engine.running import run_image
 from scalesr.engine.targets import exists
-from scalesr.errors import InterruptedRunError, OutputError
+from scalesr.errors import ClusterError, InterruptedRunError, OutputError
 from scalesr.images import (
     Location,
     Plate,
@@ -192,13 +192,15 @@ class _Field:
         ------
         OutputError
             The output cannot be written to, which no other field could either.
+        ClusterError
+            Nobody is there any more to run tasks.
         InterruptedRunError
             The run was stopped.
         """
 
         def told(event: Event) -> None:
             # How far a field is does not interest beside thousands of others; what goes wrong in it does.
-            if isinstance(event, BatchReduced | BlockRetried):
+            if isinstance(event, Trouble):
                 tell(FieldTold(field=path, what=type(event).__name__, event=event))
 
         try:
@@ -214,7 +216,7 @@ class _Field:
                 shared=SharedExecutor(self._executor, path),
                 normalisation=self._normalisation,
             )
-        except (OutputError, InterruptedRunError):
+        except (OutputError, ClusterError, InterruptedRunError):
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, the other fields can do without this one
             return FieldOutcome.of_error(path, error)
