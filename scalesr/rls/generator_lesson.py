@@ -140,7 +140,7 @@ class GeneratorLesson:
         random = torch.Generator().manual_seed(hash((settings.seed, number)) % 2**63)
         if self.guidance is not None and not self.guidance.settled:
             if share < settings.guided:
-                return self._guided(self.guidance, number, random)
+                return self._guided(self.guidance, number, random, share=share / settings.guided)
             self._settle(self.guidance)
         real = self.crops.batch(number, settings.batch).to(self.device)
         losses: dict[str, float] = {}
@@ -203,9 +203,11 @@ class GeneratorLesson:
             torch.manual_seed(self.settings.seed + 1)
             return Guidance(self.learner.network, self.settings, device=self.device)
 
-    def _guided(self, guidance: Guidance, number: int, random: torch.Generator) -> Mapping[str, float] | None:
+    def _guided(
+        self, guidance: Guidance, number: int, random: torch.Generator, *, share: float
+    ) -> Mapping[str, float] | None:
         images = self.crops.batch(number, 2 * self.settings.batch).to(self.device)
-        losses = guidance.step(images, random, number=number)
+        losses = guidance.step(images, random, number=number, share=share)
         self.learner.follow(number)
         return losses
 

@@ -107,7 +107,9 @@ class Guidance:
         self._pair.optimiser.load_state_dict(state_dict["optimiser"])
         self.settled = state_dict["settled"]
 
-    def step(self, images: torch.Tensor, random: torch.Generator, *, number: int) -> Mapping[str, float] | None:
+    def step(
+        self, images: torch.Tensor, random: torch.Generator, *, number: int, share: float
+    ) -> Mapping[str, float] | None:
         """Do a step of generator and encoder together; return the losses, None where they were not finite.
 
         Parameters
@@ -118,6 +120,8 @@ class Guidance:
             On the CPU.
         number
             Of the step.
+        share
+            How much of this part of the training is done.
         """
         settings = self.settings
         self._pair.network.requires_grad_(requires_grad=True)
@@ -128,8 +132,7 @@ class Guidance:
         apart = (made - images).square().flatten(1).sum(dim=1).mean() / (2 * settings.reproduced**2)
         divergence = 0.5 * (mean.square() + wide.exp() - 1 - wide).sum(dim=1).mean()
         loss = (apart + min(1.0, number / WARM_UP) * divergence) / images[0].numel()
-        # The share of this part of the training is not known where its length is in minutes: the rate stays.
-        if not self._pair.descend(loss, step=number, share=0.0):
+        if not self._pair.descend(loss, step=number, share=share):
             return None
         return {"reproduction": apart.item(), "divergence": divergence.item()}
 
