@@ -44,6 +44,7 @@ CHANGES: tuple[tuple[str, tuple[tuple[str, str | float | int | bool], ...]], ...
     ("XZ slices alone", (("orientations", "xz"),)),
     ("YZ slices alone", (("orientations", "yz"),)),
     ("planes as sampled", (("returned", "sampled"),)),
+    ("without bounds", (("bounds", "none"),)),
     ("blurred", (("blur", "gaussian"),)),
 )
 KINDS = ("guide", "mask", "rows", "released")

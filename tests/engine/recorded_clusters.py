@@ -26,7 +26,7 @@ rmm_log_directory rmm_track_allocations log_spilling pre_import
 _SLURM = """
 n_workers job_cls loop security shared_temp_directory silence_logs name asynchronous scheduler_options scheduler_cls
 interface protocol config_name queue cores memory processes nanny death_timeout local_directory worker_command
-worker_extra_args job_extra_directives job_script_prologue job_script_epilogue job_directives_skip log_directory shebang
+worker_extra_args job_extra_directives job_script_prologue job_directives_skip log_directory shebang
 python job_name account walltime job_cpu job_mem
 """
 _KUBE = """
