@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
@@ -108,6 +108,7 @@ def joined(header: Mapping[str, Any], rest: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", MAKERS)
 @given(data=st.data())
+@settings(max_examples=25, deadline=None)
 def test_one_changed_note(
     hostages: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, kind: str, data: Any
 ) -> None:
@@ -122,6 +123,7 @@ def test_one_changed_note(
 
 @pytest.mark.parametrize("kind", MAKERS)
 @given(data=st.data())
+@settings(max_examples=25, deadline=None)
 def test_changed_bytes(
     hostages: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, kind: str, data: Any
 ) -> None:
