@@ -19,8 +19,8 @@ MARGIN = 1.0
 """How far beyond their least and largest intensity a voxel may go, relative to the difference of both."""
 
 
-def bounded(volume: torch.Tensor, canvas: Canvas) -> torch.Tensor:
-    """Return a drawn volume within the bounds that the measured planes set.
+def bounds_of(canvas: Canvas) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the least and largest intensities that the measured planes let a drawn voxel have.
 
     A voxel is held between the extremes of 5 x 5 pixels of the measured planes before and after it, each of these moved
     outwards by their difference. Where something is to be seen this is wide, and hardly any voxel is touched; where
@@ -30,15 +30,13 @@ def bounded(volume: torch.Tensor, canvas: Canvas) -> torch.Tensor:
 
     Parameters
     ----------
-    volume
-        float32, shape ``(n, C, rows, y, x)``.
     canvas
-        What was measured, of the same shape; voxels with nothing measured around them have no bounds.
+        What was measured.
 
     Returns
     -------
-    torch.Tensor
-        Shape as `volume`.
+    tuple of torch.Tensor
+        float32, shape ``(n, C, rows, y, x)``; infinite for voxels with nothing measured around them.
     """
     known = canvas.known > 0
     there = _widest(canvas.known) > 0
@@ -50,8 +48,8 @@ def bounded(volume: torch.Tensor, canvas: Canvas) -> torch.Tensor:
         for pick, values in ((torch.minimum, low), (torch.maximum, high))
     )
     margin = MARGIN * (most - least)
-    held = torch.clamp(volume, least - margin, most + margin)
-    return torch.where(least <= most, held, volume)
+    found = least <= most
+    return torch.where(found, least - margin, -torch.inf), torch.where(found, most + margin, torch.inf)
 
 
 def _widest(volume: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
-from scalesr.msdsr.bounds import bounded
+from scalesr.msdsr.bounds import bounds_of
 from scalesr.msdsr.network import from_span, to_span
 from scalesr.msdsr.psf import AxialProjection, AxialPSF
 from scalesr.msdsr.rows import guide
@@ -81,6 +81,8 @@ class VolumeSampler:
             orientations=sampling.orientations,
         )
         self._origins = origins
+        # Of all samples.
+        self._bounds = bounds_of(canvas) if sampling.bounded else None
 
     def draw(self, predict: Predict, *, sample: int) -> torch.Tensor:
         """Return a sample of each tile, float32, shape ``(n, C, rows, y, x)``; 0 where nothing was to be drawn."""
@@ -108,8 +110,8 @@ class VolumeSampler:
         whole = from_span(self._joined(stacks), self._network.span)
         if sampling.blur == "gaussian":
             whole = _blurred(whole)
-        if sampling.bounded:
-            whole = bounded(whole, self._canvas)
+        if self._bounds is not None:
+            whole = whole.clamp(*self._bounds)
         return torch.where(self._canvas.known > 0, self._canvas.values, whole) if sampling.verbatim else whole
 
     def _begin(self, slicing: Slicing, sample: int) -> _Stack:

@@ -31,6 +31,13 @@ class Residual(nn.Module):
         return found
 
 
+def levels(settings: GeneratorSettings) -> tuple[EqualConv, nn.Sequential]:
+    """Return what brings images of a generator to 4 x 4 pixels: the first layer, and one residual block a level."""
+    widths = settings.widths
+    blocks = (Residual(fine, coarse) for fine, coarse in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True))
+    return EqualConv(settings.channels, widths[-1], 1), nn.Sequential(*blocks)
+
+
 class Discriminator(nn.Module):
     """One number for each image: high where it looks real.
 
@@ -43,10 +50,7 @@ class Discriminator(nn.Module):
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
         widths = settings.widths
-        self.entry = EqualConv(settings.channels, widths[-1], 1)
-        self.levels = nn.Sequential(
-            *(Residual(fine, coarse) for fine, coarse in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True))
-        )
+        self.entry, self.levels = levels(settings)
         self.last = EqualConv(widths[0] + 1, widths[0], 3)
         self.head = nn.Sequential(EqualLinear(widths[0] * 16, widths[0], rectify="yes"), EqualLinear(widths[0], 1))
 

@@ -154,6 +154,11 @@ class StyleGAN2(nn.Module):
         """Return latents moved towards their mean: a `share` of the way from it is left (the truncation trick)."""
         return self.mean + share * (w - self.mean)
 
+    def drawn_noise(self, random: torch.Generator, count: int) -> list[torch.Tensor]:
+        """Return noise maps of their own for so many images, drawn on the CPU."""
+        device = self.mean.device
+        return [torch.randn(count, 1, *shape, generator=random).to(device) for shape in self.noise_shapes]
+
     def _maps(self, noise: Sequence[torch.Tensor] | Noise) -> list[torch.Tensor | None]:
         if not isinstance(noise, str):
             return list(noise)

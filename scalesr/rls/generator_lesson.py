@@ -235,12 +235,8 @@ class GeneratorLesson:
         other = network.mapping(z[1])[:, None].expand(-1, network.layers, -1)
         return torch.cat([one[:, :place], other[:, place:]], dim=1)
 
-    def _noise(self, random: torch.Generator, count: int) -> list[torch.Tensor]:
-        shapes = self.learner.network.noise_shapes
-        return [torch.randn(count, 1, *shape, generator=random).to(self.device) for shape in shapes]
-
     def _made(self, random: torch.Generator, count: int) -> torch.Tensor:
-        w, noise = self._latents(random, count), self._noise(random, count)
+        w, noise = self._latents(random, count), self.learner.network.drawn_noise(random, count)
         with self.learner.casting(self.settings.precision):
             return self.learner.network.synthesis(w, noise).float()
 
@@ -260,7 +256,7 @@ class GeneratorLesson:
     def _path(self, random: torch.Generator, count: int) -> torch.Tensor:
         """Return the mean squared deviation of path lengths from their mean so far (StyleGAN2, equation 4)."""
         network = self.learner.network
-        w, noise = self._latents(random, count), self._noise(random, count)
+        w, noise = self._latents(random, count), self.learner.network.drawn_noise(random, count)
         if not w.requires_grad:
             w = w.detach().requires_grad_()
         images = network.synthesis(w, noise)

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from scalesr.learning import Learner, Pace
 from scalesr.rls.augmentation import augmented
-from scalesr.rls.discriminator import Residual
+from scalesr.rls.discriminator import levels
 from scalesr.rls.layers import EqualConv, EqualLinear
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ class Encoder(nn.Module):
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
         widths = settings.widths
-        self.entry = EqualConv(settings.channels, widths[-1], 1)
-        self.levels = nn.Sequential(
-            *(Residual(fine, coarse) for fine, coarse in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True))
-        )
+        self.entry, self.levels = levels(settings)
         self.last = EqualConv(widths[0], widths[0], 3)
         self.head = EqualLinear(widths[0] * 16, 2 * settings.latent)
 
@@ -177,8 +174,7 @@ class Guidance:
         return functional.avg_pool2d(made - images, 2).square().mean()
 
     def _made(self, latents: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        shapes = self._generator.noise_shapes
-        noise = [torch.randn(len(latents), 1, *shape, generator=random).to(latents.device) for shape in shapes]
+        noise = self._generator.drawn_noise(random, len(latents))
         return self._generator.synthesis(latents, noise).float()
 
     def _turned(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from scalesr.msdsr.bounds import MARGIN, NEAR, bounded
+from scalesr.msdsr.bounds import MARGIN, NEAR, bounds_of
 from scalesr.msdsr.rows import guide
 from scalesr.msdsr.slicing import Canvas, canvas
 
@@ -29,6 +29,11 @@ def stack(seed: int, *, scale: Fraction, channels: int = 1, holes: float = 0.0) 
 def wild(like: torch.Tensor, seed: int) -> torch.Tensor:
     """What a network may make of it."""
     return 8 * torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def bounded(volume: torch.Tensor, there: Canvas) -> torch.Tensor:
+    """What a sampler makes of a volume."""
+    return volume.clamp(*bounds_of(there))
 
 
 @given(seed=st.integers(0, 999), scale=SCALES, holes=st.sampled_from([0.0, 0.4]))
