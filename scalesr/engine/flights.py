@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from scalesr.engine.executors import Executor, Handle
 
 
+def in_flight(slots: int) -> int:
+    """Return how many blocks are in flight at a time where an executor elsewhere has so many slots.
+
+    One at work and one that is read or written for each, and two that wait.
+    """
+    return 2 * slots + 2
+
+
 def results(
     executor: Executor, submits: Iterable[Callable[[], Handle]], *, size: int, tell: Callback | None = None
 ) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from scalesr.engine.executors.dask import DEVICE
 from scalesr.engine.executors.kinds import GPU
+from scalesr.engine.flights import in_flight
 from scalesr.engine.ledger import device_class
 from scalesr.engine.probing import FOLDER, Answer, Gate, Problem, Question, answer, own_versions, short_of_memory
 from scalesr.errors import PlanError
@@ -97,7 +98,7 @@ def _problems(
     """Return what is wrong with each worker with which anything is."""
     beside = Counter(some.host for some in found.values() if isinstance(some, Answer))
     # What the window holds; as long as there are fewer workers than there can be, more of it falls to each.
-    share = ceil((2 * slots + 2) / max(1, len(found)))
+    share = ceil(in_flight(slots) / max(1, len(found)))
     problems: dict[str, list[Problem]] = {}
     for worker, some in found.items():
         if not isinstance(some, Answer):

@@ -13,6 +13,7 @@ from scalesr.engine.deviation import NAME, deviation_name
 from scalesr.engine.eigenimages import FILE as BASIS
 from scalesr.engine.events import RunFinished, RunStarted, StageStarted
 from scalesr.engine.executors import LOCAL, open_executor
+from scalesr.engine.flights import in_flight
 from scalesr.engine.gaps import made_up_rows
 from scalesr.engine.ledger import (
     read_records,
@@ -139,7 +140,7 @@ def run_image(
             files.put(BASIS, basis.to_bytes())
         if settled.fresh is not None:
             start_ledger(files, settled.fresh)
-        size = prepared.workers.in_flight if options.scheduler in LOCAL else 2 * executor.slots + 2
+        size = prepared.workers.in_flight if options.scheduler in LOCAL else in_flight(executor.slots)
         _work(job, prepared, executor, size=size, spectral=spectral, tally=tally, tell=tell)
         meter.note(executor)
         how = "finished"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from distributed import Client
 
 from scalesr.engine.executors.dask import DEVICE, DaskExecutor
+from scalesr.engine.flights import in_flight
 from scalesr.engine.job import Job
 from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.preparing import layout_of
@@ -109,7 +110,7 @@ def simulate(
             executor,
             done,
             lacking=set(),
-            size=2 * workers + 2,
+            size=in_flight(workers),
             tell=lambda _: None,
             tasks=sleeping(seconds),
         )

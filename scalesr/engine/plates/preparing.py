@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from scalesr.engine.executors import LOCAL
+from scalesr.engine.flights import in_flight
 from scalesr.engine.ledger import Manifest, device_class, versions
 from scalesr.engine.memory import demand
 from scalesr.engine.plates.kind import Kind, first_of
@@ -67,7 +68,7 @@ class PreparedPlate:
         """Return how many fields go side by side where an executor elsewhere has so many slots."""
         if self.options.scheduler in LOCAL:
             return self.side_by_side
-        return min(len(self.fields), ceil((2 * slots + 2) / self.prepared.plan.blocks) + 1, MOST)
+        return min(len(self.fields), ceil(in_flight(slots) / self.prepared.plan.blocks) + 1, MOST)
 
     def manifest(
         self, normalisation: Normalisation | None, left_out: Mapping[str, str], *, normalise_by: NormaliseBy
