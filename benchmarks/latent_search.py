@@ -34,11 +34,13 @@ from scalesr.analysis.object_classes import classify_objects
 from scalesr.analysis.retained import retained
 from scalesr.demo.storing import store
 from scalesr.images import Axis, open_image
+from scalesr.models.checkpoint import fingerprint, read
 from scalesr.rls.baselines import METHODS, cubic, solve
 from scalesr.rls.checkpoints import load
 from scalesr.rls.degradation import Degradation
 from scalesr.rls.samples import restarts, variational
 from scalesr.rls.search import search
+from scalesr.rls.unet import unet_of
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from rls_data import nuclei, phantoms
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from scalesr.rls.checkpoints import Pair
     from scalesr.rls.search import SearchSettings
+    from scalesr.rls.unet import UNet
 
 NAME = "latent-search"
 KNOWN = 400
@@ -65,6 +68,8 @@ class Objects:
     """Intensities of 0..1, shape (n, channels, 64, 64)."""
     conditions: NDArray[Any] | None
     """Of phantoms."""
+    unet: UNet | None
+    """Network that was trained on pairs, for 16x alone."""
 
     @property
     def settings(self) -> SearchSettings:
@@ -82,7 +87,13 @@ class Objects:
         else:
             pixels, which = phantoms(options.part, count=options.count)
             conditions = np.where(which == 1, "treated", "control")
-        return cls(pair=pair, truth=torch.from_numpy(pixels).clamp(0, 1), conditions=conditions)
+        unet = unet_of(read(options.unet, sha256=fingerprint(options.unet))) if options.unet else None
+        return cls(pair=pair, truth=torch.from_numpy(pixels).clamp(0, 1), conditions=conditions, unet=unet)
+
+    def methods(self, factor: int) -> tuple[str, ...]:
+        """Return what can restore them."""
+        trained = self.unet is not None and self.unet.factor == factor
+        return ("cubic", *(("unet",) if trained else ()), *METHODS)
 
 
 def restored(
@@ -91,6 +102,10 @@ def restored(
     """Return what a method makes of measured objects, and what is known of how."""
     if method == "cubic":
         return cubic(measured, degradation.factor), {}
+    if method == "unet":
+        assert objects.unet is not None, "it is no method without weights"
+        with torch.inference_mode():
+            return objects.unet(measured), {}
     began = process_time()
     found = solve(method, objects.pair, measured, degradation, settings=objects.settings)  # type: ignore[arg-type]
     return found.images, {"seconds": process_time() - began, "flagged": float(found.flagged.float().mean())}
@@ -106,7 +121,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         rows = {}
         with tempfile.TemporaryDirectory() as place:
             true = features(objects.truth, objects.conditions, Path(place))
-            for method in options.method or ("cubic", *METHODS):
+            for method in options.method or objects.methods(factor):
                 made, how = restored(method, objects, measured, degradation)
                 rows[method] = {**how, **judged(made, objects.truth, measured, degradation)}
                 rows[method] |= kept(true, features(made, objects.conditions, Path(place)), options)
@@ -225,10 +240,10 @@ def batches(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         low = store(
-            np.ascontiguousarray(measured[:, 0].numpy()),
+            measured.numpy(),
             folder / "low.ome.zarr",
             pixel=float(factor),
-            first=Axis("n", "other"),
+            first=(Axis("n", "other"), Axis("c", "channel")),
             levels="one",
         )
         made = []
@@ -262,10 +277,13 @@ def main() -> None:
     parser.add_argument("--factor", type=int, nargs="+", default=[16])
     parser.add_argument("--count", type=int, default=64, help="objects")
     parser.add_argument("--part", choices=("validation", "test"), default="test")
-    parser.add_argument("--method", nargs="+", choices=("cubic", *METHODS))
+    parser.add_argument("--method", nargs="+", choices=("cubic", "unet", *METHODS))
+    parser.add_argument("--unet", type=Path, help="weights of `training/rls.py unet`, to be compared at their factor")
     parser.add_argument("--weights", help="other weights than those of the package")
     parser.add_argument("--name", default=NAME, help="name of the file of results")
     options = parser.parse_args()
+    if "unet" in (options.method or ()) and options.unet is None:
+        parser.error("name the weights of the U-Net with --unet")
     if options.data is None and options.objects == "nuclei":
         parser.error("name the folder of the real images with --data or SCALESR_DATA")
     torch.set_num_threads(1)

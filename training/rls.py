@@ -1,4 +1,7 @@
-"""Train the generators of latent search, on real nuclei or on phantoms, then their flows; pack both; on one core."""
+"""Train the generators of latent search, on real nuclei or on phantoms, then their flows; pack both; on one core.
+
+`unet` trains what the searches are compared with: a network on pairs of fine objects and their measurements.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from scalesr.rls.objective import Objective
 from scalesr.rls.search import SearchSettings
 from scalesr.rls.settings import GeneratorSettings
 from scalesr.rls.teaching import FlowTraining, GeneratorTraining
+from scalesr.rls.unet_lesson import UNetLesson, UNetTraining
 
 TITLES = {
     "nuclei": "StyleGAN2 generator of fluorescent nuclei of 64 px with a flow of its latents",
@@ -38,7 +42,7 @@ PHANTOMS = {"train": 6000, "validation": 512}
 def main() -> None:
     """Train, or go on training."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("generator", "flow", "pack"))
+    parser.add_argument("what", choices=("generator", "flow", "pack", "unet"))
     parser.add_argument("--objects", choices=tuple(TITLES), required=True)
     parser.add_argument("--data", type=Path, default=os.environ.get("SCALESR_DATA"), help="folder of the real images")
     parser.add_argument(
@@ -46,7 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--generator", help="flow, pack: weights of the generator, or of both")
     parser.add_argument("--begun", type=Path, help="generator: folder of a training whose networks to go on with")
-    parser.add_argument("--minutes", type=float, help="default: 50, and 5 for a flow")
+    parser.add_argument("--minutes", type=float, help="default: 50, 5 for a flow, 15 for a U-Net")
     parser.add_argument("--steps", type=int, help="how many steps, instead of minutes; the same bits again")
     parser.add_argument("--widths", type=int, nargs="+", default=(96, 96, 64, 32, 16))
     parser.add_argument("--latent", type=int, default=64)
@@ -61,30 +65,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
-    if options.data is None and options.objects == "nuclei" and options.what == "generator":
+    if options.data is None and options.objects == "nuclei" and options.what in ("generator", "unet"):
         parser.error("name the folder of the real images with --data or SCALESR_DATA")
-    if options.generator is None and options.what != "generator":
+    if options.generator is None and options.what in ("flow", "pack"):
         parser.error("name the weights of the generator with --generator")
     torch.set_num_threads(1)
     if options.what == "pack":
         pack(options)
         return
-    lesson: Any = generator(options) if options.what == "generator" else flow(options)
+    lesson: Any = {"generator": generator, "flow": flow, "unet": unet}[options.what](options)
     if options.begun is not None and not options.resume:
         for name, state in read_checkpoint(options.begun / CHECKPOINT)["parts"].items():
             lesson.parts[name].load_state_dict(state)
-    course(lesson, options, minutes=50.0 if options.what == "generator" else 5.0, validations=10)
+    course(lesson, options, minutes={"generator": 50.0, "flow": 5.0, "unet": 15.0}[options.what], validations=10)
 
 
 def generator(options: argparse.Namespace) -> GeneratorLesson:
     """Return the training of a generator; pictures of its images lie beside its curve."""
-    found = []
-    for part in ("train", "validation"):
-        pixels = (
-            nuclei(part, data=options.data) if options.objects == "nuclei" else phantoms(part, count=PHANTOMS[part])[0]
-        )
-        planes = pixels.reshape(-1, *pixels.shape[2:])
-        found.append(ArraySource(planes, name=f"{options.objects} {part}", normalise="none"))
+    found = sources(options)
     network = GeneratorSettings(
         size=64,
         channels=1 if options.objects == "nuclei" else 2,
@@ -109,6 +107,31 @@ def generator(options: argparse.Namespace) -> GeneratorLesson:
     return GeneratorLesson(
         settings, found[:1], validation=found[1:], grids=options.out / "grids", title=TITLES[options.objects]
     )
+
+
+def unet(options: argparse.Namespace) -> UNetLesson:
+    """Return the training of a network on pairs at 16x."""
+    found = sources(options)
+    settings = UNetTraining(
+        channels=1 if options.objects == "nuclei" else 2,
+        batch=2 * options.batch,
+        precision=options.precision,
+        device=options.device,
+        seed=options.seed,
+    )
+    return UNetLesson(settings, found[:1], validation=found[1:], title="U-Net of objects, beside latent search")
+
+
+def sources(options: argparse.Namespace) -> list[ArraySource]:
+    """Return the planes to train on, and those held out."""
+    found = []
+    for part in ("train", "validation"):
+        pixels = (
+            nuclei(part, data=options.data) if options.objects == "nuclei" else phantoms(part, count=PHANTOMS[part])[0]
+        )
+        planes = pixels.reshape(-1, *pixels.shape[2:])
+        found.append(ArraySource(planes, name=f"{options.objects} {part}", normalise="none"))
+    return found
 
 
 def flow(options: argparse.Namespace) -> FlowLesson:

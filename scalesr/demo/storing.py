@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scalesr.images import Axis, build_pyramid, create_image, open_image, pyramid_layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -19,7 +20,7 @@ def store(
     target: Path,
     *,
     pixel: float,
-    first: Axis | None = None,
+    first: Axis | Sequence[Axis] | None = None,
     depth: float = 1.0,
     levels: Literal["pyramid", "one"] = "pyramid",
 ) -> Image:
@@ -30,15 +31,15 @@ def store(
     Parameters
     ----------
     pixels
-        Shape (y, x), or (planes, y, x) with `first`.
+        Shape (y, x), and before these as many as there are axes of `first`.
     target
         Folder of the image, ``NAME.ome.zarr``.
     pixel
         Edge of a pixel in micrometres.
     first
-        What the planes lie along; `None` for a single plane.
+        What the planes lie along, one axis or several; `None` for a single plane.
     depth
-        From plane to plane, in the unit of `first`.
+        From plane to plane along each of them, in its unit.
     levels
         ``one``: no coarser levels, whose means would have no meaning for labels.
 
@@ -47,7 +48,7 @@ def store(
     OutputError
         Something that is no image is there, or storage refuses.
     """
-    lead = () if first is None else (first,)
+    lead = (first,) if isinstance(first, Axis) else tuple(first or ())
     end: dict[str, Any] = {"smallest": max(pixels.shape)} if levels == "one" else {}
     layout = pyramid_layout(
         axes=(*lead, Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")),
