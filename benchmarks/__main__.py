@@ -17,6 +17,7 @@ FULL = (
     ("memory", "edsr", "0.1", "1"),
     ("window", "20000", "100000"),
     ("simulation", "--workers", "100", "1000", "--blocks", "10000", "--block-seconds", "30"),
+    ("simulation", "--memory", "--workers", "4", "--blocks", "100000", "--block-seconds", "0"),
     ("measuring", "speed", "--gigabytes", "4"),
     ("measuring", "kernels", "--size", "8192"),
     ("measuring", "memory", "1", "16"),
@@ -25,6 +26,8 @@ FULL = (
     ("objects", "1", "4", "16"),
     ("plates",),
     ("latent_search", "compare", "--objects", "phantoms", "--factor", "16", "32"),
+    ("workers",),
+    ("soak", "--minutes", "60"),
 )
 REAL = (
     ("restoring",),
@@ -48,6 +51,7 @@ QUICK = (
     ("eigen", "--bands", "40", "--edge", "16", "--k", "4"),
     ("objects", "0.02", "--objects", "1000"),
     ("plates", "--wells", "4", "--fields", "2", "--loop", "2"),
+    ("workers", "--size", "1024", "--repeats", "1"),
 )
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scalesr.accessor import open_datatree, open_xarray
     from scalesr.engine import Options, PlateResult, Result, lazy, measure, run
     from scalesr.errors import ScalesrError
     from scalesr.images import Image, Plate, import_image, open_image, open_plate
@@ -29,12 +30,15 @@ __all__ = [
     "import_image",
     "lazy",
     "measure",
+    "open_datatree",
     "open_image",
     "open_plate",
+    "open_xarray",
     "run",
 ]
 
 _ROOMS = {
+    **dict.fromkeys(("open_datatree", "open_xarray"), "scalesr.accessor"),
     **dict.fromkeys(("Options", "PlateResult", "Result", "lazy", "measure", "run"), "scalesr.engine"),
     "Measurement": "scalesr.metrics",
     "ScalesrError": "scalesr.errors",

@@ -17,8 +17,9 @@ PACKAGE = Path(__file__).parents[1] / "scalesr"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("accessor", "demo", "log", "progress", "report"),
+    ("demo", "log", "progress", "report"),
     ("scalesr",),
+    ("accessor",),
     ("analysis",),
     ("hyres", "msdsr", "rls"),
     ("engine",),

@@ -21,6 +21,8 @@ from scalesr.cli.models import models
 from scalesr.cli.objects import objects
 from scalesr.cli.plan import EXAMPLES as PLAN_EXAMPLES
 from scalesr.cli.plan import plan
+from scalesr.cli.publish import EXAMPLES as PUBLISH_EXAMPLES
+from scalesr.cli.publish import publish
 from scalesr.cli.repair import EXAMPLES as REPAIR_EXAMPLES
 from scalesr.cli.repair import repair
 from scalesr.cli.run import EXAMPLES as RUN_EXAMPLES
@@ -116,6 +118,7 @@ _add("measure", measure, MEASURE_EXAMPLES)
 _add("status", status, STATUS_EXAMPLES)
 _add("verify", verify, VERIFY_EXAMPLES)
 _add("repair", repair, REPAIR_EXAMPLES)
+_add("publish", publish, PUBLISH_EXAMPLES)
 training.command("msdsr", help=help_of(msdsr), epilog=MSDSR_EXAMPLES, no_args_is_help=True)(msdsr)
 training.command("msdsr-slices", help=help_of(slices), epilog=SLICES_EXAMPLES, no_args_is_help=True)(slices)
 training.command("msdsr-fast", help=help_of(fast), epilog=FAST_EXAMPLES, no_args_is_help=True)(fast)

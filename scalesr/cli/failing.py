@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -28,7 +30,7 @@ DAMAGED = 13
 def reporting(*, style: Style, stack: Literal["hidden", "shown"]) -> Iterator[None]:
     """Turn any error inside into a message with a remedy and an exit code.
 
-    A `ScalesrError` has an exit code of its own, Ctrl-C is 130, and anything unforeseen is 1.
+    A `ScalesrError` has an exit code of its own, Ctrl-C and SIGTERM are 130, and anything unforeseen is 1.
 
     Raises
     ------
@@ -36,7 +38,8 @@ def reporting(*, style: Style, stack: Literal["hidden", "shown"]) -> Iterator[No
         After the message.
     """
     try:
-        yield
+        with _ending():
+            yield
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
     except KeyboardInterrupt:
@@ -57,6 +60,19 @@ def reporting(*, style: Style, stack: Literal["hidden", "shown"]) -> Iterator[No
         remedy = "This is not foreseen; please report it with what --traceback prints."
         tell_error(ScalesrError(words, remedy=remedy), style=style)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Take an order to end (SIGTERM), as queues and machines that are shut down give it, for a Ctrl-C."""
+    if current_thread() is not main_thread():  # which alone may say what signals do
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def tell_error(error: ScalesrError, *, style: Style) -> None:

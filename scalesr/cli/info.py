@@ -86,6 +86,10 @@ def info(
             print_lines(_history_lines(made))
 
 
+SHOWN, MADE = ("input level", "model", "torch", "device class"), ("source", "model", "scalesr")
+"""What is shown of the identity and of the provenance of a run."""
+
+
 def history(url: str) -> dict[str, Any] | None:
     """Return what the ledger of an output says of the run that made it, or None where there is none."""
     from scalesr.images import Files, Location  # noqa: PLC0415
@@ -104,6 +108,12 @@ def history(url: str) -> dict[str, Any] | None:
         plan = Plan.from_json(values["identity"]["plan"])
         identity = {key: value for key, value in values["identity"].items() if key != "plan"}
         blocks, provenance = plan.blocks, {**values["provenance"]}
+        # What is missing or no mapping fails here and not where it is shown.
+        _ = (
+            identity["normalisation"]["origin"],
+            *(identity[name] for name in SHOWN),
+            *(provenance[name] for name in MADE),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"The ledger of {url} is damaged ({error}).", remedy="Start that run again with --overwrite."
@@ -198,7 +208,7 @@ def _history_lines(made: dict[str, Any]) -> Lines:
     return [
         ("blocks", f"{made['blocks_done']:,} of {made['blocks']:,} done, {share:.0f} %"),
         ("from", f"{made['source']}, level {identity['input level']}"),
-        ("model", f"{made['model']}, SHA-256 {identity['model'][:12]}..."),
+        ("model", f"{made['model']}, SHA-256 {str(identity['model'])[:12]}..."),
         ("normalised", str(identity["normalisation"]["origin"])),
         ("with", f"scalesr {made['scalesr']}, torch {identity['torch']} on {identity['device class']}"),
     ]

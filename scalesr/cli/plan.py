@@ -10,6 +10,7 @@ import typer
 from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
+from scalesr.cli import projecting as by_timing
 from scalesr.cli import simulating as by_sleeping
 from scalesr.cli.failing import reporting, tell_error
 from scalesr.cli.options import engine_options, told
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scalesr.cli.output import Lines
     from scalesr.engine import Demand, Options, Prepared
     from scalesr.engine.planning import Subject
-    from scalesr.images import Plate
+    from scalesr.images import Image, Plate
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -33,6 +34,10 @@ What would a run on this image do, and does it fit into 4 GB?
 A volume of one petabyte that does not exist yet:
 
   [cyan]scalesr plan --shape 32768,131072,131072 --axes zyx --dtype uint16 --model default[/cyan]
+
+How long would 100 workers take that are 40 times as fast as this machine, and what would they cost?
+
+  [cyan]scalesr plan stack.ome.zarr --model default --cluster 100 --rates speed=40 --rates hour=1.2[/cyan]
 
 Would a scheduler keep 300 workers busy on one, if each took 20 seconds for a block?
 
@@ -97,6 +102,8 @@ def plan(
             rich_help_panel="Speed and memory",
         ),
     ] = None,
+    cluster: by_timing.Clusters = None,
+    rates: by_timing.Rates = None,
     simulate: by_sleeping.Simulate = None,
     block_seconds: by_sleeping.BlockSeconds = None,
     simulate_blocks: by_sleeping.Blocks = None,
@@ -133,22 +140,25 @@ def plan(
                 scheduler=scheduler,
                 workers=workers,
             )
-            found = _found(source, shape=shape, axes=axes, dtype=dtype, series=series, level=level)
+            found = _found(source, shape=shape, axes=axes, dtype=dtype, series=series)
             given_rate = positive(tflops, "--tflops")
-            from scalesr.engine import prepare, prepare_plate  # noqa: PLC0415 torch takes seconds
-            from scalesr.images import Plate  # noqa: PLC0415
+            from scalesr.engine import prepare, prepare_plate, subject_of  # noqa: PLC0415 torch takes seconds
+            from scalesr.images import Image, Plate  # noqa: PLC0415
 
             if isinstance(found, Plate):
+                if simulate is not None or cluster:
+                    raise OptionError(
+                        f"{found.url} is a plate, and images are what can be projected or simulated.",
+                        remedy="Name one of its fields, or describe one with --shape.",
+                    )
                 ready = prepare_plate(found, options, fields=of_plates.parse_fields(fields))
             else:
-                of_plates.refuse_fields(fields, found.name)
-                prepared = prepare(found, options)
+                image = found if isinstance(found, Image) else None
+                subject = subject_of(found, level=level) if isinstance(found, Image) else found
+                of_plates.refuse_fields(fields, subject.name)
+                prepared = prepare(subject, options)
+        _check_rate(ready.prepared if isinstance(found, Plate) else prepared, given_rate)
         if isinstance(found, Plate):
-            if simulate is not None:
-                raise OptionError(
-                    f"{found.url} is a plate, and images are what can be simulated.",
-                    remedy="Name one of its fields, or describe one with --shape.",
-                )
             # Fewer fields go side by side where memory is scarce; that one alone does not fit is an error by now.
             if json:
                 print_json(of_plates.plan_document(ready, None, tflops=given_rate))
@@ -156,15 +166,19 @@ def plan(
                 of_plates.show_plan(ready, tflops=given_rate)
             return
         refusal = refused(prepared, options)
+        projected = by_timing.projected(prepared, subject, image, options, clusters=cluster, rates=rates)
         rehearsed = by_sleeping.simulated(
-            prepared, found, workers=simulate, blocks=simulate_blocks, block_seconds=block_seconds
+            prepared, subject, workers=simulate, blocks=simulate_blocks, block_seconds=block_seconds
         )
         blocks = prepared.plan.blocks
         if json:
             more = {} if rehearsed is None else by_sleeping.simulation_document(rehearsed, blocks=blocks)
+            more |= {} if projected is None else {"projection": by_timing.projection_document(*projected)}
             print_json(document(prepared, refusal, tflops=given_rate) | more)
         else:
             show(prepared, tflops=given_rate, options=options)
+            if projected is not None:
+                by_timing.show_projections(*projected)
             if rehearsed is not None:
                 by_sleeping.show_simulation(rehearsed, blocks=blocks)
             if refusal is not None:
@@ -175,20 +189,19 @@ def plan(
 
 
 def _found(
-    source: str | None, *, shape: str | None, axes: str | None, dtype: str, series: int | None, level: int
-) -> Subject | Plate:
+    source: str | None, *, shape: str | None, axes: str | None, dtype: str, series: int | None
+) -> Subject | Image | Plate:
     if (source is None) == (shape is None):
         raise OptionError(
             "A plan needs an image, or the shape of one; not both and not neither.",
             remedy="Give IN, or --shape with --axes and --dtype.",
         )
-    from scalesr.engine import empty_subject, subject_of  # noqa: PLC0415 torch takes seconds
+    from scalesr.engine import empty_subject  # noqa: PLC0415 torch takes seconds
 
     if shape is None:
-        from scalesr.images import Plate, open_any  # noqa: PLC0415 planning of a shape touches no storage
+        from scalesr.images import open_any  # noqa: PLC0415 planning of a shape touches no storage
 
-        image = open_any(source or "", series=series)
-        return image if isinstance(image, Plate) else subject_of(image, level=level)
+        return open_any(source or "", series=series)
     sizes = parse_shape(shape)
     letters = axes or "tczyx"[-len(sizes) :]
     unknown = sorted(set(letters) - set("tczyx"))
@@ -199,6 +212,15 @@ def _found(
             f"--dtype {dtype!r} is not a number format.", remedy="Give one such as uint8, uint16, float32."
         )
     return empty_subject(sizes, letters, dtype)
+
+
+def _check_rate(prepared: Prepared, tflops: float | None) -> None:
+    """Refuse a rate of operations for a model that does not count them: hours would not follow from it."""
+    if tflops is not None and not prepared.plan.passes:
+        raise OptionError(
+            f"The model {prepared.spec.name!r} does not count its operations, so that --tflops says nothing of it.",
+            remedy="Leave it out; --cluster N times a few blocks on this machine instead.",
+        )
 
 
 def refused(prepared: Prepared, options: Options) -> PlanError | None:

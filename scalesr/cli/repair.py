@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import DAMAGED, reporting
@@ -23,14 +24,16 @@ EXAMPLES = """
 
   [cyan]scalesr repair cells-x4.ome.zarr[/cyan]
   [cyan]scalesr repair cells-x4.ome.zarr --input /new/place/cells.ome.zarr[/cyan]
+  [cyan]scalesr repair s3://lab/cells-x4.ome.zarr --scheduler tcp://head:8786[/cyan]
 
 Options of the run need not be repeated: they stand in the output's manifest.
 
 [bold]Exit codes[/bold]
 
   0 whole            13 fields of a plate could not be mended
-  3 input      5 model      7 no ledger, or the output of something else
-  8 storage   11 blocks fail again and again     130 Ctrl-C
+  2 options    3 input      5 model     6 memory, or no cluster
+  7 no ledger, or the output of something else    8 storage
+ 11 blocks fail again and again   12 the cluster is gone and did not come back   130 Ctrl-C
 """
 
 
@@ -54,9 +57,14 @@ def repair(
         ),
     ] = "safe",
     fields: of_plates.Fields = None,
-    scheduler: given.Scheduler = "threads",
-    workers: given.Workers = None,
+    scheduler: of_clusters.Scheduler = "threads",
+    workers: of_clusters.Workers = None,
     memory: given.Memory = None,
+    cluster_options: of_clusters.ClusterOptions = None,
+    wait: of_clusters.Wait = None,
+    tls_ca: of_clusters.TlsCa = None,
+    tls_cert: of_clusters.TlsCert = None,
+    tls_key: of_clusters.TlsKey = None,
     quiet: given.Quiet = False,
     json: given.Json = False,
     traceback: given.Traceback = False,
@@ -68,11 +76,20 @@ def repair(
     An unfinished run is finished. It may be stopped at any time, and repeated.
     """
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
+        who, count = of_clusters.parse_crew(
+            scheduler,
+            workers=workers,
+            options=cluster_options,
+            wait=wait,
+            authority=tls_ca,
+            certificate=tls_cert,
+            key=tls_key,
+        )
         how: dict[str, Any] = {
             "model": model,
             "trust": trust,
-            "scheduler": scheduler,
-            "workers": workers,
+            "scheduler": who,
+            "workers": count,
             "memory": parse_bytes(memory, "--memory"),
         }
         with screen("err").status("starting"):

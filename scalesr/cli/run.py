@@ -14,7 +14,7 @@ from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import engine_options, told
 from scalesr.cli.outcome import filled, result_document, result_lines
 from scalesr.cli.output import note, print_json, print_lines, screen
-from scalesr.cli.values import parse_metrics, positive
+from scalesr.cli.values import OptionError, parse_metrics, positive
 
 if TYPE_CHECKING:
     from scalesr.engine import Callback, Options
@@ -50,6 +50,10 @@ On a cluster that is there, and on 4 to 64 jobs of SLURM, each with eight cores:
   [cyan]scalesr run s3://lab/in.ome.zarr s3://lab/out.ome.zarr --scheduler tcp://head:8786[/cyan]
   [cyan]scalesr run in.ome.zarr out.ome.zarr --scheduler slurm --workers 4-64 --cluster-options slurm.yaml[/cyan]
 
+From as many terminals, jobs or machines as there are, without any scheduler; any of them may die:
+
+  [cyan]scalesr run s3://lab/in.ome.zarr s3://lab/out.ome.zarr --share[/cyan]
+
 [bold]Exit codes[/bold]
 
   0 done             9 done, but some of the input could not be read and was filled
@@ -59,6 +63,8 @@ On a cluster that is there, and on 4 to 64 jobs of SLURM, each with eight cores:
   1 not foreseen     2 options     3 input     4 output     5 model
   6 plan or memory   7 the output of another run     8 storage     130 Ctrl-C
 """
+GRACE = 25.0
+"""Seconds from the order to leave until what is at work is stopped: SLURM and Kubernetes kill after 30."""
 _OUTPUT = "Output"
 _MEASURE = "Measure on the way"
 _TROUBLE = "If something is wrong with the input"
@@ -77,6 +83,16 @@ def run(
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", metavar="", help="Replace an image that is there.", rich_help_panel=_OUTPUT)
+    ] = False,
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share",
+            metavar="",
+            help="Work at OUT together with all others that are given the same command, here or on machines that see "
+            "OUT; each takes blocks that nobody has. Goes on with what is there.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
     dry_run: Annotated[
         bool,
@@ -177,7 +193,12 @@ def run(
     traceback: given.Traceback = False,
 ) -> None:
     """Super-resolve or restore an image of any size, or each field of a plate. Memory does not grow with the image."""
-    with reporting(style=told(json), stack="shown" if traceback else "hidden"):
+    with reporting(style=told(json), stack="shown" if traceback else "hidden"), ExitStack() as signals:
+        if share and overwrite:
+            raise OptionError(
+                "--share works at an output together with others, --overwrite removes it.",
+                remedy="Remove the output before you start the first of them, and leave out --overwrite.",
+            )
         with screen("err").status("starting"):
             options = engine_options(
                 scale=scale,
@@ -188,7 +209,7 @@ def run(
                 shard=shard,
                 memory=memory,
                 normalise=normalise,
-                resume=resume,
+                resume=resume or share,
                 overwrite=overwrite,
                 model=model,
                 axes=model_axes,
@@ -219,11 +240,16 @@ def run(
                 metrics=tuple(parse_metrics(metrics) or ()),
                 reference=reference,
                 data_range=positive(data_range, "--data-range"),
+                share="claims" if share else "nothing",
             )
             # Late: torch takes seconds, and help texts and mistyped options need none of it.
             from scalesr.images import Plate, open_any  # noqa: PLC0415
 
             found = open_any(source, series=series)
+            if share:
+                from scalesr.engine.claiming import told_to_leave  # noqa: PLC0415
+
+                signals.enter_context(told_to_leave(seconds=GRACE))
         if not isinstance(found, Plate):
             of_plates.refuse_fields(fields, found.url)
             _run_image(found, target, options, dry_run=dry_run, log=log, quiet=quiet, json=json)

@@ -85,6 +85,16 @@ def show_simulation(found: Simulation, *, blocks: int) -> None:
             ("the run", f"{found.run_seconds(blocks) / 3600:,.3g} hours with so many, for {blocks:,} blocks"),
             ("scheduler", f"{found.tasks_per_second:,.3g} tasks a second, {found.scheduler_load:.1%} of a core"),
             (
+                "a block",
+                f"{1000 * found.effort.scheduler:.3g} ms of a core for the scheduler, "
+                f"{1000 * found.effort.client:.3g} ms for the run itself",
+            ),
+            (
+                "enough for",
+                f"{found.most_workers:,} workers at least, {found.most_blocks_per_second:,.3g} blocks a second, "
+                "each of the two with a core of its own",
+            ),
+            (
                 "its memory",
                 f"{human_bytes(early)}, and {human_bytes(late)} after {found.blocks - found.workers:,} more blocks",
             ),
@@ -99,4 +109,11 @@ def show_simulation(found: Simulation, *, blocks: int) -> None:
 
 def simulation_document(found: Simulation, *, blocks: int) -> dict[str, Any]:
     """Return what a simulation showed as what JSON can hold."""
-    return {"simulation": {**asdict(found), "run_seconds": found.run_seconds(blocks)}}
+    figures = {
+        "run_seconds": found.run_seconds(blocks),
+        "scheduler_bytes": found.scheduler_bytes,
+        "bytes_per_block": found.bytes_per_block,
+        "most_blocks_per_second": found.most_blocks_per_second,
+        "most_workers": found.most_workers,
+    }
+    return {"simulation": asdict(found) | figures}

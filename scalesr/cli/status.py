@@ -16,10 +16,12 @@ from scalesr.cli.failing import reporting
 from scalesr.cli.info import LEDGER, RECORDS, history
 from scalesr.cli.options import told
 from scalesr.cli.output import print_heading, print_json, print_lines
-from scalesr.errors import LedgerError, ScalesrError
+from scalesr.cli.sharing import find_holders, holder_lines, written
+from scalesr.errors import LedgerError
 
 if TYPE_CHECKING:
     from scalesr.cli.output import Lines
+    from scalesr.cli.sharing import Holder
     from scalesr.images import Files, Plate
 
 EXAMPLES = """
@@ -59,6 +61,8 @@ class Status:
     """Blocks in a second, of the latest records; None where they do not say."""
     stages: dict[str, float]
     """Seconds of a block in each stage, of some records."""
+    holders: tuple[Holder, ...] = ()
+    """Processes that share the run."""
 
     @property
     def idle(self) -> float | None:
@@ -87,14 +91,17 @@ class Status:
         if self.given_up:
             when = "when the run has ended, " if self.left is not None else ""
             return f"{when}mend what the errors say, then run the same command with --resume: it tries these again"
-        if self.left is not None:
-            return "wait, if the run is still at work; otherwise run the same command again with --resume"
-        return "run the same command again with --resume"
+        if self.holders:
+            silent = all(one.silent for one in self.holders)
+            return "run the same command again: it takes over what they hold" if silent else "wait; others may join"
+        again = "run the same command again with --resume"
+        return again if self.left is None else f"wait, if the run is still at work; otherwise {again}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""
         return {
             **vars(self),
+            "holders": [one.to_json() for one in self.holders],
             "last": None if self.last is None else self.last.isoformat(timespec="seconds"),
             "seconds_since": self.idle,
             "seconds_left": self.left,
@@ -145,7 +152,8 @@ def find_status(target: str) -> Status:
             f"{location} holds no ledger: it is not the output of a run.", remedy="Name the output of `scalesr run`."
         )
     files = Files((location / LEDGER).url)
-    times = _times(location.url)
+    place = location / LEDGER
+    times = {f"{RECORDS}/{key}": seconds for key, seconds in written(place / RECORDS).items()}
     recent = sorted(times.values())[-RECENT:]
     span = recent[-1] - recent[0] if recent else 0.0
     return Status(
@@ -157,6 +165,7 @@ def find_status(target: str) -> Status:
         last=datetime.fromtimestamp(recent[-1], UTC) if recent else None,
         rate=(len(recent) - 1) / span if span > 0 else None,
         stages=_stages(files, list(times)),
+        holders=find_holders(files, place),
     )
 
 
@@ -168,25 +177,6 @@ def _state(url: str) -> str:
         return "done" if own["state"] == "done" else "unfinished"
     except (ValueError, KeyError, TypeError, RecursionError):
         return "unfinished"
-
-
-def _times(url: str) -> dict[str, float]:
-    """Return when each record was written, in seconds since 1970, by its key; empty where the store cannot say."""
-    from scalesr.images import Location  # noqa: PLC0415
-
-    place = Location.parse(url) / LEDGER / RECORDS
-    found: dict[str, float] = {}
-    # A store that cannot say it is no reason to say nothing at all.
-    with suppress(ScalesrError, OSError, ImportError, NotImplementedError):
-        filesystem, path = place.filesystem()
-        for name, facts in filesystem.find(path, detail=True).items():
-            when = next(
-                (facts[key] for key in ("mtime", "LastModified", "last_modified", "updated") if key in facts), None
-            )
-            seconds = when.timestamp() if isinstance(when, datetime) else when
-            if name.endswith(".json") and isinstance(seconds, int | float):
-                found[f"{RECORDS}/{'/'.join(name.rsplit('/', 2)[-2:])}"] = float(seconds)
-    return found
 
 
 def _failures(files: Files) -> tuple[dict[str, Any], ...]:
@@ -234,7 +224,7 @@ def _lines(found: Status) -> Lines:
         lines.append(("last block", f"{human_seconds(found.idle)} ago"))
     if found.left is not None:
         lines.append(("left", f"about {human_seconds(found.left)}"))
-    return [*lines, ("next", found.advice)]
+    return [*lines, *holder_lines(found.holders), ("next", found.advice)]
 
 
 def human_seconds(seconds: float) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import DAMAGED, reporting
@@ -24,13 +25,15 @@ EXAMPLES = """
 
   [cyan]scalesr verify cells-x4.ome.zarr[/cyan]
   [cyan]scalesr verify plate-x4.ome.zarr --fields 'B/*' --json[/cyan]
+  [cyan]scalesr verify s3://lab/cells-x4.ome.zarr --scheduler tcp://head:8786[/cyan]
 
 What it finds is mended by [cyan]scalesr repair[/cyan].
 
 [bold]Exit codes[/bold]
 
   0 whole            13 damaged, or not finished
-  7 no ledger         8 storage     130 Ctrl-C
+  2 options           6 memory, or no cluster     7 no ledger     8 storage
+ 12 the cluster is gone and did not come back   130 Ctrl-C
 """
 _SHOWN = 10
 _KINDS = {
@@ -48,8 +51,13 @@ def verify(
     target: Annotated[str, typer.Argument(metavar="OUT", help="The output of a run: an OME-Zarr image or plate.")],
     *,
     fields: of_plates.Fields = None,
-    scheduler: given.Scheduler = "threads",
-    workers: given.Workers = None,
+    scheduler: of_clusters.Scheduler = "threads",
+    workers: of_clusters.Workers = None,
+    cluster_options: of_clusters.ClusterOptions = None,
+    wait: of_clusters.Wait = None,
+    tls_ca: of_clusters.TlsCa = None,
+    tls_cert: of_clusters.TlsCert = None,
+    tls_key: of_clusters.TlsKey = None,
     quiet: given.Quiet = False,
     json: given.Json = False,
     traceback: given.Traceback = False,
@@ -62,13 +70,22 @@ def verify(
     """
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         with screen("err").status("starting"):
+            who, count = of_clusters.parse_crew(
+                scheduler,
+                workers=workers,
+                options=cluster_options,
+                wait=wait,
+                authority=tls_ca,
+                certificate=tls_cert,
+                key=tls_key,
+            )
             # Late: torch takes seconds.
             from scalesr.engine import verify as verify_image  # noqa: PLC0415
             from scalesr.engine import verify_plate  # noqa: PLC0415
             from scalesr.images import open_plate  # noqa: PLC0415
 
             plate = open_plate(target) if holds_plate(target) else None
-        how: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
+        how: dict[str, Any] = {"scheduler": who, "workers": count}
         if plate is None:
             of_plates.refuse_fields(fields, target)
         with ExitStack() as stack:

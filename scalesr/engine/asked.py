@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEY = "options"
 """Where, in the provenance, the options lie."""
-OF_THE_MACHINE = ("mode", "scheduler", "workers", "memory", "trust")
+OF_THE_MACHINE = ("mode", "scheduler", "workers", "memory", "share", "trust")
 """Options that say how a run is done and not what, or that nobody but the user may give."""
 Trust = Literal["safe", "pickle"]
 """``pickle``: what a manifest names may run code, being weights that are a pickle, or a function of a package."""

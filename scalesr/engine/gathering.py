@@ -219,7 +219,7 @@ class Rolling:
     ) -> None:
         self._view, self._plane, self._bounds = view, plane, list(bounds)
         self._on_bad, self._bad = on_bad, bad
-        self._step = view.image.array(0).chunks[view.space[0]]
+        self._step = view.image.levels[0].chunks[view.space[0]]
         self._from = self._to = self._bounds[0][0]
         self._rows: NDArray[Any] | None = None
 

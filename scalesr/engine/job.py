@@ -56,6 +56,8 @@ class Job:
     """What stands for the bands in the network; ``None`` where they do so themselves."""
     ride: Ride | None = None
     """What is measured on the way."""
+    given: Image | None = field(default=None, repr=False)
+    """The input where it lies in memory, in place of `source`: as much of it as a block needs."""
 
     @cached_property
     def tile_order(self) -> tuple[int, ...]:
@@ -67,7 +69,7 @@ class Job:
     @property
     def image(self) -> Image:
         """The input, opened once in each process."""
-        return _image(self.source, self.source_options)
+        return self.given if self.given is not None else _image(self.source, self.source_options)
 
     @property
     def writer(self) -> ImageWriter:

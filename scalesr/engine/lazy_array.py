@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
+from scalesr.engine.array_source import ArraySource
 from scalesr.engine.inference import STOP, infer_cells
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import prepare, subject_of
@@ -17,7 +19,8 @@ from scalesr.engine.reading import read_cells
 from scalesr.engine.settling import make_job
 from scalesr.engine.voxels import to_voxels
 from scalesr.errors import PlanError
-from scalesr.images import Image, Location, open_image
+from scalesr.images import ArrayImage, Image, Location, open_image
+from scalesr.tiling import reflected_span
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scalesr.engine.array_source import Part
     from scalesr.engine.job import Job
+    from scalesr.images import ImageLayout
+    from scalesr.tiling import Index
 
 
 def lazy(
@@ -57,11 +63,22 @@ def lazy(
         As `run`, before it writes; also for the strategy ``eigen:K``.
     """
     options = Options(**{**(vars(options) if options else {}), **changes})
-    if options.block is None:
-        options = Options(**{**vars(options), "block": 1})
-    # There is no second array for them.
-    options = Options(**{**vars(options), "deviation": "none"})
     image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
+    return lazily(image, options)[0]
+
+
+def lazily(image: Image, options: Options) -> tuple[da.Array, ImageLayout]:
+    """Return the array of `lazy`, and what it would look like in storage: its geometry, its channels.
+
+    Raises
+    ------
+    ScalesrError
+        As `lazy`.
+    """
+    # There is no second array for deviations, and nothing lies beside pixels in memory.
+    options = replace(options, deviation="none", block=1 if options.block is None else options.block)
+    if isinstance(image, ArrayImage) and options.mask == "auto":
+        options = replace(options, mask="none")
     prepared = prepare(subject_of(image, level=options.level), options)
     if prepared.plan.components is not None:
         raise PlanError(
@@ -70,15 +87,27 @@ def lazy(
         )
     job, _ = make_job(image, Location.parse("lazy.zarr"), prepared, options, normalisation=None, tell=lambda _: None)
     lattice = job.plan.lattice
-    model = hashlib.sha256(repr((job.model.sha256, job.model.options)).encode()).hexdigest()
-    name = f"scalesr-{job.plan.digest[:16]}-{model[:8]}-{image.fingerprint()[:8]}"
+    what = repr((job.model.sha256, job.model.options, job.normalisation, job.mask, job.on_nan, job.on_bad_block))
+    told = hashlib.sha256(what.encode()).hexdigest()
+    name = f"scalesr-{job.plan.digest[:16]}-{told[:8]}-{image.fingerprint()[:8]}"
     chunks = tuple(tuple(stop - start for start, stop in map(axis.owned, range(axis.blocks))) for axis in lattice.axes)
-    graph: dict[Any, Any] = {
-        (name, *index): (compute_block, job, lattice.number(index))
-        for index in product(*(range(count) for count in lattice.grid))
-    }
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[])
-    return da.Array(layers, name, chunks, dtype=np.dtype(job.plan.out_dtype))
+    source = ArraySource.of(image) if isinstance(image, ArrayImage) else None
+    graph: dict[Any, Any] = {}
+    for index in product(*(range(count) for count in lattice.grid)):
+        number = lattice.number(index)
+        if source is None:
+            graph[name, *index] = (compute_block, job, number)
+        else:
+            seen = _seen(job, index)
+            graph[name, *index] = (compute_given, job, source.part(seen), number, source.pieces(seen))
+    beneath: list[Any] = [] if source is None else source.collections
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=beneath)
+    return da.Array(layers, name, chunks, dtype=np.dtype(job.plan.out_dtype)), job.output.layout
+
+
+def compute_given(job: Job, part: Part, block: int, pieces: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return the voxels of one block whose input lies in memory."""
+    return compute_block(replace(job, given=part.image(pieces)), block)
 
 
 def compute_block(job: Job, block: int) -> NDArray[Any]:
@@ -87,13 +116,28 @@ def compute_block(job: Job, block: int) -> NDArray[Any]:
     STOP.clear()
     lattice = job.plan.lattice
     index = lattice.index(block)
-    cells = tuple(
-        range(some.start, min(some.stop + (1 if axis.strip else 0), axis.cells))
-        for axis, some in zip(lattice.axes, lattice.cells(index), strict=True)
-    )
+    cells = _cells(job, index)
     sums = infer_cells(job, cells, read_cells(job, cells))
     region = [
         slice(axis.strip, axis.strip + owned.stop - owned.start)
         for axis, owned in zip(lattice.axes, lattice.owned(index), strict=True)
     ]
     return to_voxels(job, index, sums.values[0][tuple(region)], sums).values
+
+
+def _cells(job: Job, index: Index) -> tuple[range, ...]:
+    """Return the cells of a block, and those above it that fade into it."""
+    lattice = job.plan.lattice
+    return tuple(
+        range(some.start, min(some.stop + (1 if axis.strip else 0), axis.cells))
+        for axis, some in zip(lattice.axes, lattice.cells(index), strict=True)
+    )
+
+
+def _seen(job: Job, index: Index) -> tuple[slice, ...]:
+    """Return the input pixels that the voxels of a block depend on."""
+    found = []
+    for axis, cells, place in zip(job.plan.lattice.axes, _cells(job, index), index, strict=True):
+        context, own = reflected_span(*axis.span(cells), axis.size), axis.own(place)
+        found.append(slice(min(context[0], own[0]), max(context[1], min(own[1], axis.size))))
+    return tuple(found)

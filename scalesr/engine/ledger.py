@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -124,8 +125,20 @@ def device_class(device: str) -> str:
 
 
 def start_ledger(files: Files, manifest: Manifest) -> None:
-    """Write the manifest of a new run."""
-    files.put(MANIFEST, manifest.to_bytes())
+    """Write the manifest of a new run.
+
+    Raises
+    ------
+    LedgerError
+        Somebody else has just begun a run there.
+    """
+    # What tells it from that of another process that was given the same command at the same moment.
+    own = replace(manifest, provenance={**manifest.provenance, "begun": token_hex(8)})
+    if not files.create(MANIFEST, own.to_bytes()):
+        raise LedgerError(
+            f"Somebody else has just begun a run at {files.url.rpartition('/')[0]}.",
+            remedy="Choose another place, or wait for it to end; to work at one output together, give --share to all.",
+        )
 
 
 def read_manifest(files: Files) -> Manifest | None:

@@ -16,6 +16,7 @@ from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.errors import InputError, StorageError
 from scalesr.images import Location, open_image
 from scalesr.images.importing.companions import open_companion
+from scalesr.images.inflating import bounded
 from scalesr.images.stores import StoreOptions
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Mask:
 @lru_cache(maxsize=8)
 def _opened(url: str, options: StoreOptions, path: str, version: Version) -> zarr.Array[Any]:
     store = Location(url, options).store("read")
-    return zarr.open_array(store, path=path, mode="r", zarr_format=3 if version == "0.5" else 2)
+    return bounded(zarr.open_array(store, path=path, mode="r", zarr_format=3 if version == "0.5" else 2))
 
 
 def nearest(places: range, scale: Fraction, *, sampling: Sampling = "area") -> NDArray[np.intp]:

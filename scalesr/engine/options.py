@@ -19,6 +19,9 @@ Scheduler = str
 ``kubernetes``; or the address of a Dask scheduler such as ``tcp://host:8786``."""
 Mode = Literal["create", "overwrite", "resume"]
 """What to do with the output: it must not exist; it is replaced; an unfinished run in it goes on."""
+Share = Literal["nothing", "claims"]
+"""Whether other processes work at the same output. ``claims``: each that is given the same command takes blocks that
+nobody else has, as notes in the output say; nobody deals them out, and any of them may die."""
 Normalise = Literal["auto", "percentile", "dtype", "none"] | tuple[float, float]
 """How intensities are brought to about 0..1 for the model, by figures of the whole image, never of a tile.
 
@@ -117,3 +120,5 @@ class Options:
     the workers of a cluster may use is asked of each."""
     mode: Mode = "create"
     """What to do with an output that exists."""
+    share: Share = "nothing"
+    """Whether other processes work at the same output; what the output holds then decides, and `mode` does not."""

@@ -224,10 +224,12 @@ def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Wor
     How many workers a cluster has, and of what kind, shows when it is there: of it, this is a worker with one inference
     at a time, and the blocks in flight that fall to it.
     """
+    # Of those, one waits for what others compute, and one is computed in the place of others who died.
+    more = 2 if options.share == "claims" else 0
     if options.scheduler not in LOCAL:
         return Workers(processes=1, slots=1, in_flight=min(plan.blocks * images, 4))
     if options.scheduler == "serial":
-        return Workers(processes=1, slots=1, in_flight=1)
+        return Workers(processes=1, slots=1, in_flight=min(plan.blocks * images, 1 + more))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     workers = options.workers or max(1, cores // options.threads)
     if workers < 1:
@@ -235,7 +237,7 @@ def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Wor
     slots = 1 if device.startswith("cuda") and options.scheduler == "threads" else workers
     ahead = AHEAD[device.partition(":")[0]] if options.scheduler == "threads" else workers
     blocks = plan.blocks * images
-    in_flight = min(blocks, slots + ahead)
+    in_flight = min(blocks, slots + ahead + more)
     return Workers(
         processes=workers if options.scheduler == "processes" else 1, slots=min(slots, blocks), in_flight=in_flight
     )

@@ -1,14 +1,16 @@
 """A Dask cluster whose workers sleep: the real scheduler and real workers, with nothing to compute.
 
 The scheduler has a process of its own, so that its memory and its time are told from all others'. Workers are Dask's
-own objects, each with its connection, its heartbeat, its state and its threads, many of them in one process: what a
-worker costs a machine is not rehearsed, what it costs the scheduler is.
+own objects, each with its connections, its heartbeat and its state, many of them in one process. They run coroutines
+that sleep, so that they need no threads, and they do not watch the load of their machine. What a worker costs a machine
+is not rehearsed, what it costs the scheduler is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +42,15 @@ TOGETHER = 250
 """Workers in one process at most."""
 STARTING = 240.0
 """Seconds in which all of them must be there."""
+DROWSY = {
+    **QUIET_SCHEDULER,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1h",
+    "distributed.admin.tick.cycle": "1h",
+    "distributed.admin.system-monitor.interval": "1h",
+}
+"""Settings of workers that sleep: none looks at the machine's load, or at its own, many times a second, which only a
+worker that has a machine for itself can afford."""
 THREADS = 2
 """Threads of a worker: while one holds the device the other reads and writes."""
 
@@ -52,12 +63,15 @@ class Rehearsed:
     """Of its scheduler."""
     scheduler: psutil.Process
     """The process of its scheduler."""
-    processes: int
-    """Processes that its workers share."""
+    sleepers: tuple[psutil.Process, ...]
+    """The processes that its workers share."""
 
 
 def sleeping(seconds: float) -> Tasks:
-    """Return tasks that take their time and do nothing, with an inference of so many seconds in the mean."""
+    """Return tasks that take their time and do nothing, with an inference of so many seconds in the mean.
+
+    They are coroutines, which a worker runs without a thread of its own.
+    """
     beside = partial(_pause, seconds * AT_THE_SIDE)
     return Tasks(
         read=beside, infer=partial(_infer, seconds), strip=_nothing, stitch=partial(_stitch, seconds * AT_THE_SIDE)
@@ -71,22 +85,22 @@ def lasting(block: int, seconds: float) -> float:
     return seconds * (1 - SPREAD + 2 * SPREAD * place)
 
 
-def _nothing(*_: object) -> None:
+async def _nothing(*_: object) -> None:
     """Stand in for handing strips over."""
 
 
-def _pause(seconds: float, *_: object) -> None:
-    time.sleep(seconds)
+async def _pause(seconds: float, *_: object) -> None:
+    await asyncio.sleep(seconds)
 
 
-def _infer(seconds: float, _: Job, block: int, *__: object) -> tuple[float, float]:
+async def _infer(seconds: float, _: Job, block: int, *__: object) -> tuple[float, float]:
     began = time.time()
-    time.sleep(lasting(block, seconds))
+    await asyncio.sleep(lasting(block, seconds))
     return began, time.time()
 
 
-def _stitch(seconds: float, job: Job, block: int, inferred: tuple[float, float], *_: object) -> BlockReport:
-    time.sleep(seconds)
+async def _stitch(seconds: float, job: Job, block: int, inferred: tuple[float, float], *_: object) -> BlockReport:
+    await asyncio.sleep(seconds)
     began, ended = inferred
     return BlockReport(
         block=block,
@@ -110,13 +124,17 @@ def rehearsal(workers: int) -> Iterator[Rehearsed]:
     context = get_context("spawn")
     near, far = context.Pipe()
     processes = [context.Process(target=_run_scheduler, args=(far,), daemon=True)]
+    # Workers are killed, and leave their folders behind.
+    place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     try:
         processes[0].start()
         if not near.poll(STARTING):
             raise PlanError("The scheduler of the simulation does not start.", remedy="Try again on an idle machine.")
         address: str = near.recv()
         counts = [min(TOGETHER, workers - first) for first in range(0, workers, TOGETHER)]
-        processes += [context.Process(target=_run_workers, args=(address, count), daemon=True) for count in counts]
+        processes += [
+            context.Process(target=_run_workers, args=(address, count, place.name), daemon=True) for count in counts
+        ]
         for process in processes[1:]:
             process.start()
         with Client(address, set_as_default=False, timeout="60s") as client:
@@ -128,12 +146,17 @@ def rehearsal(workers: int) -> Iterator[Rehearsed]:
                 f"After {STARTING:g} seconds {there} of {workers} sleeping workers are there.",
                 remedy="Simulate fewer, or on an idle machine with more memory.",
             )
-        yield Rehearsed(address=address, scheduler=psutil.Process(processes[0].pid), processes=len(counts))
+        yield Rehearsed(
+            address=address,
+            scheduler=psutil.Process(processes[0].pid),
+            sleepers=tuple(psutil.Process(process.pid) for process in processes[1:]),
+        )
     finally:
         for process in reversed(processes):
             if process.pid is not None:
                 process.kill()
                 process.join()
+        place.cleanup()
         near.close()
         far.close()
 
@@ -151,7 +174,7 @@ def _run_scheduler(pipe: Connection) -> None:
         asyncio.run(run())
 
 
-def _run_workers(address: str, count: int) -> None:
+def _run_workers(address: str, count: int, place: str) -> None:
     logging.disable(logging.CRITICAL)
     _allow_files()
 
@@ -165,13 +188,14 @@ def _run_workers(address: str, count: int) -> None:
                 dashboard=False,
                 dashboard_address="127.0.0.1:0",
                 host="127.0.0.1",
+                local_directory=place,
             )
             for _ in range(count)
         ]
         await asyncio.gather(*started)
         await asyncio.gather(*(worker.finished() for worker in started))
 
-    with dask.config.set({"distributed.worker.profile.enabled": False, **QUIET_SCHEDULER}):
+    with dask.config.set(DROWSY):
         asyncio.run(run())
 
 

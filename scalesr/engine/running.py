@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.allocator import give_back_memory
+from scalesr.engine.claiming import joined
 from scalesr.engine.companions import spectral_of, write_beside
 from scalesr.engine.deviation import NAME, deviation_name
 from scalesr.engine.eigenimages import FILE as BASIS
@@ -35,14 +37,16 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from scalesr.engine.claiming import Crew
     from scalesr.engine.eigenimages import Spectra
     from scalesr.engine.events import Callback
     from scalesr.engine.executors import Executor
     from scalesr.engine.flux import Corrected
     from scalesr.engine.job import Job
     from scalesr.engine.normalisation import Normalisation
-    from scalesr.engine.options import Options
+    from scalesr.engine.options import Mode, Options
     from scalesr.engine.preparing import Prepared
+    from scalesr.engine.settling import Settled
     from scalesr.images import Image, ImageWriter, SpectralAxis
     from scalesr.images.stores import Traffic
     from scalesr.metrics import Measurement
@@ -120,6 +124,25 @@ def run_image(
     normalisation
         That of the plate that the image is part of; what the options ask for when not given.
     """
+    given: dict[str, Any] = {"target_options": target_options, "tell": tell}
+    given |= {"shared": shared, "normalisation": normalisation}
+    if options.share == "nothing":
+        return _run_image(image, target, options, crew=None, **given)
+    with joined(image, target, options, target_options=target_options) as crew:
+        return _run_image(image, target, replace(options, mode="resume"), crew=crew, **given)
+
+
+def _run_image(
+    image: Image,
+    target: str | os.PathLike[str],
+    options: Options,
+    *,
+    target_options: Mapping[str, Any] | None,
+    tell: Callback,
+    shared: Executor | None,
+    normalisation: Normalisation | None,
+    crew: Crew | None,
+) -> Result:
     began, meter = perf_counter(), Meter()
     settled = settle(image, target, options, target_options=target_options, normalisation=normalisation, tell=tell)
     job, prepared, basis = settled.job, settled.prepared, settled.basis
@@ -132,16 +155,11 @@ def run_image(
         meter.watch(executor)
         # Before anything is written: what is refused leaves no output behind that was only begun.
         check_workers(executor, job, prepared.spec)
-        for writer in _writers(job):
-            create_image(writer.url, writer.layout, mode=options.mode, storage_options=writer.storage_options)
-        files = job.output.files()
-        if basis is not None:
-            # Before the manifest: a run that has one has its basis.
-            files.put(BASIS, basis.to_bytes())
-        if settled.fresh is not None:
-            start_ledger(files, settled.fresh)
+        if crew is None or settled.fresh is not None:
+            # Where no run was begun, others may be about to begin one.
+            _begin(settled, mode=options.mode, sweep="partial files" if settled.fresh is None else "nothing")
         size = prepared.workers.in_flight if options.scheduler in LOCAL else in_flight(executor.slots)
-        _work(job, prepared, executor, size=size, spectral=spectral, tally=tally, tell=tell)
+        _work(job, prepared, executor, size=size, spectral=spectral, tally=tally, tell=tell, crew=crew)
         meter.note(executor)
         how = "finished"
     finally:
@@ -175,6 +193,19 @@ def run_image(
     )
 
 
+def _begin(settled: Settled, *, mode: Mode, sweep: Literal["partial files", "nothing"]) -> None:
+    """Make the output, empty, and write down what the run is."""
+    job = settled.job
+    for writer in _writers(job):
+        create_image(writer.url, writer.layout, mode=mode, storage_options=writer.storage_options, sweep=sweep)
+    files = job.output.files()
+    if settled.basis is not None:
+        # Before the manifest: a run that has one has its basis.
+        files.put(BASIS, settled.basis.to_bytes())
+    if settled.fresh is not None:
+        start_ledger(files, settled.fresh)
+
+
 def _work(
     job: Job,
     prepared: Prepared,
@@ -184,31 +215,49 @@ def _work(
     spectral: SpectralAxis | None,
     tally: Tally,
     tell: Callback,
+    crew: Crew | None,
 ) -> None:
     """Run the blocks that are not done, finish the pyramid and what lies beside it, publish."""
-    done, gone = survey(job)
-    if job.ride is not None:
+    done, gone = survey(job) if crew is None else (crew.survey(job), set())
+    if job.ride is not None and crew is None:
         take_measured(tally, read_records(job.files, done))
+    finish = partial(_finish, job, executor, size=size, spectral=spectral, tell=tell)
     try:
         tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
-        for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
+        if crew is None:
+            for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():
+                tally.add(report)
+            finish()
+            return
+        others = bytearray(b"\1" * job.plan.blocks)
+        for report in crew.blocks(job, executor, done=done, size=size, tell=tell, stage=STAGE):
             tally.add(report)
-        at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
-        for writer, name in zip(_writers(job), ("level", NAME), strict=False):
-            if at_end:
-                finish_levels(writer, executor, first=at_end[0], size=size, tell=tell, name=name)
-        write_beside(job, spectral, executor, size=size, tell=tell)
-        # The output last: one that counts as whole has all that belongs to it.
-        if job.deviation is not None:
-            job.deviation.publish()
-        _clear_strips(job)
-        job.output.publish(facts=_facts(job))
+            others[report.block] = 0
+        if job.ride is not None:
+            take_measured(tally, read_records(job.files, others))
+        crew.settle(job, finish)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"Stopped with {sum(done)} of {job.plan.blocks} blocks done; nothing is lost.",
-            remedy="Run the same command with --resume to go on.",
+            remedy="Run the same command with --resume to go on."
+            if crew is None
+            else "Run the same command again to go on, if nobody else does.",
         ) from None
+
+
+def _finish(job: Job, executor: Executor, *, size: int, spectral: SpectralAxis | None, tell: Callback) -> None:
+    """Make the smallest levels and what lies beside the output, and publish it. Doing it again changes nothing."""
+    at_end = [n for n, level in enumerate(job.plan.levels) if level.made == "at end"]
+    for writer, name in zip(_writers(job), ("level", NAME), strict=False):
+        if at_end:
+            finish_levels(writer, executor, first=at_end[0], size=size, tell=tell, name=name)
+    write_beside(job, spectral, executor, size=size, tell=tell)
+    # The output last: one that counts as whole has all that belongs to it.
+    if job.deviation is not None:
+        job.deviation.publish()
+    _clear_strips(job)
+    job.output.publish(facts=_facts(job))
 
 
 def _writers(job: Job) -> tuple[ImageWriter, ...]:

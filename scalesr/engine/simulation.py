@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING
 
+import numpy as np
+import psutil
 from distributed import Client
 
 from scalesr.engine.executors.dask import DEVICE, DaskExecutor
@@ -14,13 +16,16 @@ from scalesr.engine.flights import in_flight
 from scalesr.engine.job import Job
 from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.preparing import layout_of
-from scalesr.engine.rehearsal import rehearsal, sleeping
+from scalesr.engine.rehearsal import Rehearsed, rehearsal, sleeping
 from scalesr.engine.window import Window
 from scalesr.errors import PlanError
 from scalesr.images import Image, ImageWriter, Level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from scalesr.engine.planning import Subject
     from scalesr.engine.preparing import Prepared
@@ -31,6 +36,32 @@ EACH = 6
 """Blocks of each worker that are rehearsed when nobody says how many; the plan's, where it has fewer."""
 SECONDS = 30.0
 """Seconds of a block when nobody says how many, and nobody measured."""
+SAMPLES = 50
+"""How often memory is looked at, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What memory was taken at one moment."""
+
+    blocks: int
+    """Blocks that were done."""
+    scheduler: int
+    """Bytes of the scheduler's process."""
+    client: int
+    """Bytes of the process that holds the window, with all that it has loaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """Seconds of a core for one block, in the mean; idle time and heartbeats shared out over the blocks."""
+
+    client: float
+    """Of the process that holds the window."""
+    scheduler: float
+    """Of the scheduler, which works on one core."""
+    workers: float
+    """Of all workers together, which in a run have cores of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +84,37 @@ class Simulation:
     """Tasks that the scheduler handled in a second."""
     scheduler_load: float
     """Share of one core that it took for that."""
-    scheduler_bytes: tuple[int, int]
-    """Its memory when every worker had made one block, and in the end."""
-    bytes_per_block: float
-    """What a block added to it between the two."""
+    effort: Effort
+    """What a block costs client, scheduler and workers; unlike wall time it hardly depends on who else works here."""
+    course: tuple[Sample, ...]
+    """Memory over the blocks, from when each worker had made one."""
+
+    @property
+    def scheduler_bytes(self) -> tuple[int, int]:
+        """Memory of the scheduler when every worker had made one block, and in the end."""
+        return self.course[0].scheduler, self.course[-1].scheduler
+
+    @property
+    def bytes_per_block(self) -> dict[str, float]:
+        """What a block adds to the memory of scheduler and client: the slope of a line through the later half."""
+        blocks = [sample.blocks for sample in self.course]
+        return {
+            "scheduler": slope(blocks, [sample.scheduler for sample in self.course]),
+            "client": slope(blocks, [sample.client for sample in self.course]),
+        }
+
+    @property
+    def most_blocks_per_second(self) -> float:
+        """Blocks that client and scheduler could take care of in a second at least, each with a core for itself.
+
+        What they do anyway is shared out over the blocks, so that it is the more the more blocks come in a second.
+        """
+        return 1 / max(self.effort.client, self.effort.scheduler)
+
+    @property
+    def most_workers(self) -> int:
+        """Workers that they could keep busy with such blocks, at least."""
+        return int(self.most_blocks_per_second * self.block_seconds)
 
     def run_seconds(self, blocks: int) -> float:
         """Return how long so many blocks take so many workers that are so busy."""
@@ -68,9 +126,11 @@ def simulate(
 ) -> Simulation:
     """Carry out a part of a plan with the real scheduler, the engine's window, and workers that sleep.
 
-    Nothing is read, computed or written. What a run adds to this are the times of storage and the share of processor
-    that workers take from a scheduler on the same machine; what a rehearsal adds are its workers, which share this
-    machine with the scheduler. So where few cores hold many workers a cluster does better than is shown.
+    Real are the scheduler, the client with its window, and all that they say to each other and to the workers, whose
+    heartbeats, states and transfers are Dask's own. Not real are the tasks, which sleep, the storage, which is not
+    asked, and the machines of the workers: these share this one with scheduler and client, so that where few cores hold
+    many workers a cluster keeps more of them busy than is shown. What a block costs client and scheduler in seconds of
+    a core does not depend on that, and says how many workers they could serve.
 
     Parameters
     ----------
@@ -81,7 +141,7 @@ def simulate(
     blocks
         How many are rehearsed: at least three for each worker.
     block_seconds
-        Of the inference of one block.
+        Of the inference of one block; none at all is as fast as scheduler and client can.
 
     Raises
     ------
@@ -97,7 +157,7 @@ def simulate(
             f"{count} blocks say nothing of {workers} workers: each needs three at least.",
             remedy="Simulate fewer workers, or more blocks; a lower --block makes more of an image.",
         )
-    seconds = block_seconds or _seconds(prepared)
+    seconds = _seconds(prepared) if block_seconds is None else block_seconds
     with tempfile.TemporaryDirectory() as place, rehearsal(workers) as cluster:
         client = Client(cluster.address, set_as_default=False)
         executor = DaskExecutor(
@@ -114,33 +174,65 @@ def simulate(
             tell=lambda _: None,
             tasks=sleeping(seconds),
         )
-        spans: list[tuple[float, float]] = []
-        began, cpu = perf_counter(), sum(cluster.scheduler.cpu_times()[:2])
-        early = late = cluster.scheduler.memory_info().rss
-        for report in window.run():
-            spans.append((report.seconds["began"], report.seconds["ended"]))
-            if len(spans) == workers:
-                early = cluster.scheduler.memory_info().rss
-        wall, cpu = perf_counter() - began, sum(cluster.scheduler.cpu_times()[:2]) - cpu
+        spans = np.zeros((count, 2))
+        course: list[Sample] = []
+        began, before = perf_counter(), _spent(cluster)
+        for number, report in enumerate(window.run(), start=1):
+            spans[number - 1] = report.seconds["began"], report.seconds["ended"]
+            if number >= workers and (number - workers) % max(1, (count - workers) // SAMPLES) == 0:
+                course.append(_sample(cluster, number))
+        wall = perf_counter() - began
+        effort = {who: (after - before[who]) / count for who, after in _spent(cluster).items()}
         # The scheduler forgets the last tasks a moment after they are done.
         sleep(0.5)
-        late = cluster.scheduler.memory_info().rss
+        course.append(_sample(cluster, count))
         executor.close(how="finished")
     return Simulation(
         workers=workers,
-        processes=cluster.processes,
+        processes=len(cluster.sleepers),
         blocks=count,
         block_seconds=seconds,
         seconds=wall,
         busy=busy_share(spans, workers=workers),
         tasks_per_second=count * plan.tasks_per_block / wall,
-        scheduler_load=cpu / wall,
-        scheduler_bytes=(early, late),
-        bytes_per_block=(late - early) / max(1, count - workers),
+        scheduler_load=effort["scheduler"] * count / wall,
+        effort=Effort(**effort),
+        course=tuple(course),
     )
 
 
-def busy_share(spans: Sequence[tuple[float, float]], *, workers: int) -> float:
+def slope(blocks: Sequence[float], sizes: Sequence[float]) -> float:
+    """Return what a block adds, by least squares over the later half: what is loaded or kept once comes before.
+
+    Parameters
+    ----------
+    blocks
+        How many were done, in rising order.
+    sizes
+        Bytes at these moments.
+    """
+    half = len(blocks) // 2
+    x, y = np.array(blocks[half:], "float64"), np.array(sizes[half:], "float64")
+    x -= x.mean()
+    square = float(x @ x)
+    return float(x @ (y - y.mean())) / square if square else 0.0
+
+
+def _sample(cluster: Rehearsed, blocks: int) -> Sample:
+    client = psutil.Process().memory_info().rss
+    return Sample(blocks=blocks, scheduler=cluster.scheduler.memory_info().rss, client=client)
+
+
+def _spent(cluster: Rehearsed) -> dict[str, float]:
+    """Return the seconds of cores that client, scheduler and workers took since they began."""
+    return {
+        "client": sum(psutil.Process().cpu_times()[:2]),
+        "scheduler": sum(cluster.scheduler.cpu_times()[:2]),
+        "workers": sum(sum(process.cpu_times()[:2]) for process in cluster.sleepers),
+    }
+
+
+def busy_share(spans: NDArray[Any] | Sequence[tuple[float, float]], *, workers: int) -> float:
     """Return the share of their time in which workers infer, while there is work for all of them.
 
     That is from when as many inferences began as there are workers, to when no more than that are left to begin.
@@ -152,12 +244,13 @@ def busy_share(spans: Sequence[tuple[float, float]], *, workers: int) -> float:
     workers
         How many there are, with one inference at a time.
     """
-    starts = sorted(began for began, _ in spans)
+    began, ended = np.asarray(spans, "float64").T
+    starts = np.sort(began)
     first, last = starts[workers - 1], starts[-workers]
     if last <= first:
         return 1.0
-    inside = sum(max(0.0, min(ended, last) - max(began, first)) for began, ended in spans)
-    return inside / (workers * (last - first))
+    inside = np.maximum(0.0, np.minimum(ended, last) - np.maximum(began, first)).sum()
+    return float(inside / (workers * (last - first)))
 
 
 def _seconds(prepared: Prepared) -> float:

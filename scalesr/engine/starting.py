@@ -122,6 +122,11 @@ def run(
 
     found = source if isinstance(source, Image | Plate) else open_any(source, storage_options=storage_options)
     if isinstance(found, Plate):
+        if options.share != "nothing":
+            raise PlanError(
+                f"{found.url} is a plate, whose blocks cannot be shared.",
+                remedy="Leave out --share: its fields are run side by side as it is.",
+            )
         return run_plate(
             found,
             target,

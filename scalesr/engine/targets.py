@@ -31,10 +31,19 @@ def exists(location: Location) -> bool:
 
 
 def begun(location: Location) -> bool:
-    """Return whether scalesr began an image there, and was killed before it wrote what the run is."""
+    """Return whether scalesr began an image there, and did not end."""
+    return _state(location) == "running"
+
+
+def ended(location: Location) -> bool:
+    """Return whether scalesr wrote an image there, and came to its end."""
+    return _state(location) == "done"
+
+
+def _state(location: Location) -> str | None:
     stored = Files(location.url, location.options).get("zarr.json")
     try:
         state = json.loads(stored or b"{}").get("attributes", {}).get(OWN, {})
     except (ValueError, AttributeError):
-        return False
-    return isinstance(state, dict) and state.get("state") == "running"
+        return None
+    return state.get("state") if isinstance(state, dict) else None

@@ -303,11 +303,10 @@ class Window:
             return
         self._looked = now
         usual = median(self._durations)
-        # Who waits for the strips of a slow block is not slow.
+        # Who waits for the strips of a slow block is not slow. Nobody wants the results, which lie on other machines.
+        ended = set(self._executor.wait({one for flight in self._flights.values() for one in flight.after}, seconds=0))
         self._waiting = {
-            flight.block: now
-            if any(self._outcome(handle) == "pending" for handle in flight.after)
-            else self._waiting.get(flight.block, flight.began)
+            flight.block: now if not ended.issuperset(flight.after) else self._waiting.get(flight.block, flight.began)
             for flight in self._flights.values()
         }
         for block, since in self._waiting.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scalesr.images.arrays import ArrayImage
 from scalesr.images.axes import Axis, AxisKind, Channel
 from scalesr.images.downsample import downsample
 from scalesr.images.files import Files
@@ -16,13 +17,15 @@ from scalesr.images.plates import Plate, field_states, is_plate, list_fields, op
 from scalesr.images.plates_writing import check_plate_place, clear_field, create_plate, mark_plate
 from scalesr.images.pyramid import build_pyramid, coarse_region, count_shards, shard_regions
 from scalesr.images.reading import BadChunk
+from scalesr.images.removing import remove_image, sweep_levels
 from scalesr.images.spectral import SpectralAxis, read_spectral, write_spectral
 from scalesr.images.statistics import Statistics, StatisticsAccumulator, apart, image_statistics
-from scalesr.images.writer import OWN, ImageWriter, create_image, remove_image
+from scalesr.images.writer import OWN, ImageWriter, begin_image, create_image
 
 __all__ = [
     "OWN",
     "Acquisition",
+    "ArrayImage",
     "Axis",
     "AxisKind",
     "BadChunk",
@@ -42,6 +45,7 @@ __all__ = [
     "StatisticsAccumulator",
     "Well",
     "apart",
+    "begin_image",
     "build_pyramid",
     "check_plate_place",
     "clear_field",
@@ -67,6 +71,7 @@ __all__ = [
     "remove_image",
     "scaled_geometry",
     "shard_regions",
+    "sweep_levels",
     "well_name",
     "write_spectral",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 
 from scalesr.errors import InputError, ScalesrError
+from scalesr.images.inflating import bounded
 from scalesr.images.locations import Location
 from scalesr.images.reading import BadChunk, decode_into, read_region
 from scalesr.images.shards import ShardReader
@@ -128,7 +129,7 @@ class Image:
                 ) from error
             in_files = location.path is not None and location.path.is_dir()
             folder = location.path / path if in_files and location.path is not None else None
-            self._arrays[level] = array, ShardReader.of(array, folder)
+            self._arrays[level] = bounded(array), ShardReader.of(array, folder)
         found: tuple[zarr.Array[Any], ShardReader | None] = self._arrays[level]
         return found
 

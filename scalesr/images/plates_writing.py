@@ -11,7 +11,8 @@ from scalesr.errors import InputError, OutputError
 from scalesr.images.files import Files
 from scalesr.images.locations import Location
 from scalesr.images.plates import Plate, group_attributes, open_plate
-from scalesr.images.writer import OWN, remove_image
+from scalesr.images.removing import remove_image
+from scalesr.images.writer import OWN
 
 if TYPE_CHECKING:
     import os

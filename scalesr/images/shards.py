@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import google_crc32c
 import numpy as np
-from numcodecs import blosc, zstd
+
+from scalesr.images.inflating import inflated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,10 +131,8 @@ class ShardReader:
             )
 
     def _decode(self, body: memoryview) -> NDArray[Any]:
-        if self.compressor == "none":
-            plain: Any = body
-        else:
-            plain = (blosc if self.compressor == "blosc" else zstd).decompress(body)
+        size = math.prod(self.chunk) * self.array.dtype.itemsize
+        plain: Any = body if self.compressor == "none" else inflated(self.compressor, body, most=size)
         return np.frombuffer(plain, self.array.dtype).reshape(self.chunk)
 
 

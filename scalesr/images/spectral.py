@@ -7,6 +7,7 @@ write thousands of times. So the numbers lie beside the image as ``mz``, ``wavel
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -14,6 +15,8 @@ import zarr
 
 from scalesr.errors import InputError, OutputError
 from scalesr.images.faults import writing
+from scalesr.images.inflating import bounded
+from scalesr.images.limits import check_sizes
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_group
 
@@ -29,6 +32,7 @@ Quantity = Literal["m/z", "wavelength", "wavenumber"]
 """What a band is told by."""
 
 _PATHS: dict[Quantity, str] = {"m/z": "mz", "wavelength": "wavelength", "wavenumber": "wavenumber"}
+_MOST = 2**24
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,11 +136,15 @@ def read_spectral(image: Image) -> SpectralAxis | None:
         if attributes.get("quantity") != quantity:
             # Somebody else's array of that name.
             continue
-        values = np.asarray(array[...], dtype=np.float64)
-        if values.shape != (bands,) or not np.isfinite(values).all():
+        check_sizes(array, where=f"{location}/{path}")
+        finite = 0
+        if prod(map(int, array.shape)) <= _MOST:
+            values = np.asarray(bounded(array)[...], dtype=np.float64)
+            finite = int(np.isfinite(values).sum())
+        if array.shape != (bands,) or finite < bands:
             raise InputError(
-                f"{location}/{path} holds {np.isfinite(values).sum()} finite numbers in shape {values.shape}, but the "
-                f"image has {bands} channel(s).",
+                f"{location}/{path} holds {finite} finite numbers in shape {array.shape}, but the image has {bands} "
+                "channel(s).",
                 remedy="Import the image again, or remove that array.",
             )
         unit = attributes.pop("unit", None)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import dataclass, field, replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.sync import sync
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.group import GroupMetadata
 
 from scalesr.errors import OutputError
 from scalesr.images.faults import writing
 from scalesr.images.files import Files
 from scalesr.images.locations import Location
 from scalesr.images.metadata import check_axes, image_attributes
+from scalesr.images.removing import remove_all, sweep_folder
 from scalesr.images.stores import BlindStore
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -146,6 +147,7 @@ def create_image(
     mode: Mode = "create",
     version: Version = "0.5",
     storage_options: Mapping[str, Any] | None = None,
+    sweep: Literal["partial files", "nothing"] = "partial files",
 ) -> ImageWriter:
     """Make the arrays of an image, empty and unpublished: its group says only that a scalesr run is at work.
 
@@ -161,6 +163,8 @@ def create_image(
         Version of OME-Zarr to write.
     storage_options
         Handed to fsspec.
+    sweep
+        ``nothing``: when an image is resumed, half-written files may be those of others who are at work.
 
     Raises
     ------
@@ -177,22 +181,46 @@ def create_image(
         _check_place(location, found, mode=mode)
         writer = ImageWriter(location.url, layout, version, location.options)
         if mode == "overwrite":
-            _remove(location)
+            remove_all(location)
         if mode == "resume" and found is not None:
             _check_same(writer, store)
-            _sweep(location.path)
+            if sweep == "partial files":
+                sweep_folder(location.path)
         else:
-            zarr.create_group(store, zarr_format=_format(version), attributes={OWN: {"state": "running"}})
+            _begin(location, store, version=version)
         for level in layout.levels:
             _create_array(store, layout, level, version=version, existing=mode == "resume")
     return writer
 
 
-def remove_image(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Remove an image, its metadata first, so that what is left half-removed is not taken for whole."""
+def begin_image(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> bool:
+    """Make the group of an image that is about to be written, if there is none; return whether that was done.
+
+    Of several who do so at the same moment one succeeds, where the store can tell them apart.
+
+    Raises
+    ------
+    OutputError
+        No space, no permission, no connection.
+    """
     location = Location.parse(url, storage_options)
-    with writing(str(location)):
-        _remove(location)
+    # On a disk one of all who try creates it. A store's answer may be lost, and then the token tells whose it is.
+    token = {} if location.path is not None else {"begun": token_hex(8)}
+    group = GroupMetadata(attributes={OWN: {"state": "running", **token}}, zarr_format=3)
+    content = group.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
+    return Files(location.url, location.options).create("zarr.json", content)
+
+
+def _begin(location: Location, store: Any, *, version: Version) -> None:
+    if version == "0.4":
+        zarr.create_group(store, zarr_format=2, attributes={OWN: {"state": "running"}})
+    elif not begin_image(location.url, storage_options=location.options):
+        raise _just_begun(location)
+
+
+def _just_begun(location: Location) -> OutputError:
+    remedy = "Choose another place, or wait for it to end; to work at one output together, give --share to all."
+    return OutputError(f"Somebody else has just begun to write {location}.", remedy=remedy)
 
 
 def _create_array(store: Any, layout: ImageLayout, level: LevelLayout, *, version: Version, existing: bool) -> None:
@@ -225,6 +253,9 @@ def _create_array(store: Any, layout: ImageLayout, level: LevelLayout, *, versio
             **options,
         )
     except zarr.errors.ContainsArrayError as error:
+        if existing:
+            # Somebody else resumes it at this moment; whose run it is the ledger decides.
+            return
         raise OutputError(
             f"{store} holds an array {level.path} that belongs to no image.",
             remedy="Remove it, or choose another place.",
@@ -263,7 +294,9 @@ def _check_place(location: Location, found: zarr.Group | None, *, mode: Mode) ->
         return
     if path is None:
         return
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    if path.is_file() or (path.is_dir() and any(one.suffix != ".partial" for one in path.iterdir())):
+        if _found(location.store("read")) is not None:
+            raise _just_begun(location)
         # Nobody who mistypes a path shall lose a folder of other data.
         raise OutputError(
             f"{location} exists and is not an OME-Zarr image; scalesr will not write into it or remove it.",
@@ -306,28 +339,6 @@ def _check_same(writer: ImageWriter, store: Any) -> None:
                     f"{writer.url} cannot be resumed: {fact} of level {number} is {old}, this run would write {new}.",
                     remedy="Repeat the command that began it, or pass --overwrite.",
                 )
-
-
-def _remove(location: Location) -> None:
-    path = location.path
-    if path is not None:
-        if not path.exists():
-            return
-        for name in ("zarr.json", ".zattrs", ".zgroup"):
-            (path / name).unlink(missing_ok=True)
-        shutil.rmtree(path)
-        return
-    store = location.store("write")
-    for name in ("zarr.json", ".zattrs", ".zgroup"):
-        sync(store.delete(name))
-    sync(store.delete_dir(""))
-
-
-def _sweep(path: Path | None) -> None:
-    # A process that was killed while it wrote leaves its temporary file behind.
-    if path is not None:
-        for partial in path.rglob("*.partial"):
-            partial.unlink(missing_ok=True)
 
 
 def _without_shards(layout: ImageLayout) -> ImageLayout:

@@ -21,6 +21,7 @@ COMMANDS = (
     "status",
     "verify",
     "repair",
+    "publish",
     "models",
     "demo",
     "train",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from commands import call, only_json, speckle, write_image
 
 from scalesr.engine import Options, empty_subject, prepare
@@ -59,3 +60,52 @@ def test_axes_default_to_the_last_of_tczyx() -> None:
     assert [axis["name"] for axis in axes] == ["z", "y", "x"]
     axes = only_json(call("plan", "--shape", "5,3,4,64,64", *CUBIC, "--json"))["plan"]["lattice"]
     assert [axis["name"] for axis in axes] == ["t", "c", "z", "y", "x"]
+
+
+RATES = """
+currency: EUR
+read: 0.4
+store_bandwidth: 2GB
+kinds:
+  large: {speed: 40, hour: 3.6, start: 100, bandwidth: 1GB}
+"""
+
+
+def test_clusters_are_projected_from_blocks_of_the_image(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.zarr", speckle(300, 400), "yx")
+    (tmp_path / "rates.yaml").write_text(RATES)
+    told = ("plan", tmp_path / "in.zarr", *CUBIC, "--cell", "64", "--rates", tmp_path / "rates.yaml")
+    before = sorted(tmp_path.rglob("*"))
+    result = call(*told, "--cluster", "1", "--cluster", "10xlarge", "--rates", "write=5")
+    assert result.exit_code == 0, result.stderr
+    for words in ("What 1 worker would take", "What 10 workers of kind large would take", "40 times as fast", "EUR"):
+        assert words in result.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+    document = only_json(call(*told, "--cluster", "10xlarge", "--json"))
+    (cluster,) = document["projection"]["clusters"]
+    assert cluster["workers"] == 10
+    assert cluster["seconds"]["likely"] > 100
+    assert cluster["money"]["workers"]["likely"] == pytest.approx(cluster["seconds"]["likely"] / 100)
+    assert cluster["money"]["requests that read"]["likely"] == pytest.approx(document["requests_read"] / 1000 * 0.4)
+    assert cluster["machine"]["bandwidth"] == 1e9
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--rates", "hour=1"), "--cluster 100"),
+        (("--cluster", "many"), "no number of workers"),
+        (("--cluster", "0"), "no number of workers"),
+        (("--cluster", "3", "--rates", "hour"), "says nothing"),
+        (("--cluster", "3", "--rates", "sped=2"), "Did you mean speed?"),
+        (("--cluster", "3", "--rates", "bandwidth=wide"), "8GB"),
+        (("--cluster", "3", "--rates", "tflops=10"), "does not count its operations"),
+        (("--cluster", "3", "--rates", "absent.yaml"), "cannot be read"),
+        (("--tflops", "10"), "does not count its operations"),
+    ],
+)
+def test_what_cannot_be_projected_is_refused_before_anything_is_timed(more: tuple[str, ...], words: str) -> None:
+    result = call("plan", "--shape", "4096,4096", *CUBIC, *more)
+    assert result.exit_code in (2, 6)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,37 +1,22 @@
-"""A cluster whose scheduler or workers go away, and come back or do not."""
+"""Tasks and clusters that are lost, as the engine sees them; `tests/faults` has real ones that are killed."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from distributed import Client
-from engine.conftest import voxels
 
-import scalesr
-from scalesr.engine import BlockDone, ClusterAway, ClusterBack, lookout
+from scalesr.engine import ClusterAway, ClusterBack, lookout
 from scalesr.engine.executors import SerialExecutor
-from scalesr.engine.executors.losses import VARIABLE, LostTaskError, patience
+from scalesr.engine.executors.losses import VARIABLE, LostTaskError, fetched, patience
 from scalesr.engine.flights import results
 from scalesr.engine.lookout import Lookout
 from scalesr.errors import ClusterError, PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from engine.conftest import MakeImage
+    from collections.abc import Callable
 
     from scalesr.engine import Event
-
-TILES: dict[str, Any] = {"model": "cubic", "scale": 1, "cell": 16, "halo": 8, "blend": 5, "block": 1}
 
 
 class Moody(SerialExecutor):
@@ -69,6 +54,32 @@ def test_independent_tasks_are_submitted_again(monkeypatch: pytest.MonkeyPatch, 
         list(results(executor, map(submit, range(1)), size=size))
 
 
+class Held:
+    """A task that ended, whose result does not come at once."""
+
+    def __init__(self, status: str, *, late: int) -> None:
+        self.status, self._late = status, late
+
+    def result(self, timeout: float) -> str:
+        assert timeout > 0
+        self._late -= 1
+        if self._late >= 0:
+            raise TimeoutError("no answer")
+        return "there"
+
+
+def test_a_result_that_died_with_its_worker_is_not_waited_for() -> None:
+    held: Any = Held("finished", late=3)
+    assert fetched(held) == "there"
+    # Dask knows by now that nobody has it, and would wait until somebody makes it again.
+    gone: Any = Held("pending", late=99)
+    with pytest.raises(LostTaskError, match="lost on its way"):
+        fetched(gone)
+    failed: Any = Held("error", late=99)
+    with pytest.raises(TimeoutError):
+        fetched(failed)
+
+
 def test_patience_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "30")
     now = [0.0]
@@ -85,89 +96,3 @@ def test_patience_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "long")
     with pytest.raises(PlanError, match="no number of seconds"):
         patience()
-
-
-class Cluster:
-    """A scheduler and its workers in processes of their own."""
-
-    def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self._port}"
-        self._running: dict[str, list[subprocess.Popen[bytes]]] = {"scheduler": [], "worker": []}
-
-    def start(self, kind: str) -> None:
-        arguments = {
-            "scheduler": ["--host", "127.0.0.1", "--port", str(self._port)],
-            "worker": [self.address, "--nthreads", "1", "--memory-limit", "0"],
-        }[kind]
-        command = [sys.executable, "-m", "dask", kind, *arguments, "--no-dashboard"]
-        self._running[kind].append(subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True))
-
-    def wait(self) -> None:
-        with Client(self.address, timeout="60s", set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=60)
-
-    def kill(self, kind: str) -> None:
-        for process in self._running[kind]:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self._running[kind].clear()
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    found = Cluster()
-    try:
-        found.start("scheduler")
-        found.start("worker")
-        found.wait()
-        yield found
-    finally:
-        found.kill("worker")
-        found.kill("scheduler")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("killed", [("worker",), ("scheduler", "worker")])
-def test_a_cluster_that_comes_back_is_gone_on_with(
-    make_image: MakeImage, tmp_path: Path, cluster: Cluster, killed: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lookout, "TICK", 1.0)
-    image = make_image(np.random.default_rng(1).integers(0, 4000, (80, 96), dtype=np.uint16))
-    wanted = scalesr.run(image, tmp_path / "wanted.zarr", scheduler="serial", **TILES)
-    events: list[Event] = []
-
-    def watch(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, BlockDone) and event.done == 7:
-            for kind in killed:
-                cluster.kill(kind)
-        if isinstance(event, ClusterAway):
-            for kind in killed:
-                Timer(2.0, cluster.start, [kind]).start()
-
-    result = scalesr.run(image, tmp_path / "out.zarr", scheduler=cluster.address, callbacks=[watch], **TILES)
-    kinds = [type(event) for event in events]
-    assert kinds.count(ClusterAway) == kinds.count(ClusterBack) >= 1
-    for level in range(len(result.image.levels)):
-        np.testing.assert_array_equal(voxels(result.image, level=level), voxels(wanted.image, level=level))
-
-
-@pytest.mark.slow
-def test_a_cluster_that_does_not_come_back_ends_the_run(
-    make_image: MakeImage, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lookout, "TICK", 1.0)
-    monkeypatch.setenv(VARIABLE, "3")
-    image = make_image(np.random.default_rng(1).integers(0, 4000, (80, 96), dtype=np.uint16))
-
-    def watch(event: Event) -> None:
-        if isinstance(event, BlockDone) and event.done == 7:
-            cluster.kill("scheduler")
-
-    with pytest.raises(ClusterError, match="does not answer"):
-        scalesr.run(image, tmp_path / "out.zarr", scheduler=cluster.address, callbacks=[watch], **TILES)
-    result = scalesr.run(image, tmp_path / "out.zarr", scheduler="serial", mode="resume", **TILES)
-    assert 0 < result.blocks <= result.plan.blocks - 7

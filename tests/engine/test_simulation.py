@@ -15,7 +15,7 @@ from scalesr.engine import Options, empty_subject, prepare
 from scalesr.engine.executors import placing
 from scalesr.engine.executors.placing import MANY, Placing
 from scalesr.engine.rehearsal import SPREAD, lasting, rehearsal
-from scalesr.engine.simulation import busy_share, simulate
+from scalesr.engine.simulation import busy_share, simulate, slope
 from scalesr.errors import PlanError
 
 SMALL: dict[str, Any] = {"model": "nearest", "scale": 2, "cell": 64, "block": 1, "scheduler": "slurm"}
@@ -96,6 +96,27 @@ def test_few_workers_are_left_to_dask_and_those_without_a_gpu_alone(monkeypatch:
     assert {found.place(str(block)) for block in range(1, MANY + 1)} == set(workers) - {"0"} | {"new"}
 
 
+@given(st.floats(-1e4, 1e6), st.floats(1e6, 1e9), st.integers(4, 60))
+def test_the_slope_of_a_line_is_found_whatever_came_before(each: float, base: float, samples: int) -> None:
+    blocks = [100 * n for n in range(samples)]
+    half = samples // 2
+    sizes = [base + each * n if place >= half else 0.0 for place, n in enumerate(blocks)]
+    assert slope(blocks, sizes) == pytest.approx(each, rel=1e-6, abs=1e-3)
+    assert slope([5, 5], [1, 2]) == 0
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_blocks() -> None:
+    """Of a task that a scheduler kept for ever, a block would leave some kilobytes behind."""
+    subject = empty_subject((64 * 60, 64 * 60), "yx", "uint16")
+    prepared = prepare(subject, Options(model="linear", scale=2, cell=64, blend=4, block=1, scheduler="slurm"))
+    found = simulate(prepared, subject, workers=4, blocks=3000, block_seconds=0.0)
+    assert prepared.plan.tasks_per_block == 4
+    assert found.course[0].blocks == 4
+    assert found.course[-1].blocks == 3000
+    assert all(each < 4096 for each in found.bytes_per_block.values())
+
+
 @pytest.mark.slow
 def test_sleeping_workers_are_kept_busy_by_the_real_scheduler() -> None:
     subject = empty_subject((2048, 2048), "yx", "uint16")
@@ -107,6 +128,9 @@ def test_sleeping_workers_are_kept_busy_by_the_real_scheduler() -> None:
     assert found.seconds >= 5
     assert found.tasks_per_second == pytest.approx(20 * prepared.plan.tasks_per_block / found.seconds)
     assert all(size > 2**20 for size in found.scheduler_bytes)
+    assert 0 < found.effort.client < 0.2
+    assert 0 < found.effort.scheduler < 0.2
+    assert found.most_workers == int(1 / max(found.effort.client, found.effort.scheduler))
     assert found.run_seconds(prepared.plan.blocks) == pytest.approx(1024 / (4 * found.busy))
 
 

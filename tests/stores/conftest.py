@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from importlib.util import find_spec
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from stores.ceph import ceph
 from stores.proxy import Proxy, proxy
-from stores.servers import BUCKET, KEY, SECRET, Server, free_port, rclone, rclone_path
+from stores.servers import BUCKET, Server, free_port, rclone, rclone_path
+from stores.servers import no_account as keep_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +23,7 @@ CLIENTS = ["fsspec", *(["obstore"] if find_spec("obstore") else [])]
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the account of whoever runs the tests out of them."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "FSSPEC_", "SCALESR_STORE_")):
-            monkeypatch.delenv(name)
-    nowhere = tmp_path_factory.mktemp("aws")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    keep_out(monkeypatch, tmp_path_factory.mktemp("aws"))
 
 
 @pytest.fixture(scope="session", params=["rclone", pytest.param("ceph", marks=pytest.mark.slow)])
@@ -66,10 +60,3 @@ def trouble(server: Server) -> Iterator[Proxy]:
 def place(tmp_path: object) -> str:
     """Return an address in the bucket that no other test uses."""
     return f"s3://{BUCKET}/{abs(hash(str(tmp_path)))}"
-
-
-def credentials(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    """Say in the environment how to get in, as users do."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)

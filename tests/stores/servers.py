@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scalesr.images import Files
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import pytest
 
 KEY, SECRET = "AKIDSCALESRTEST", "NobodyShallReadThis0123456789"
 BUCKET = "images"
@@ -36,6 +40,36 @@ class Server:
         """Return what opens it, with settings of scalesr."""
         given = {"endpoint_url": self.endpoint, "key": key, "secret": secret}
         return given | ({"scalesr": settings} if settings else {})
+
+
+def no_account(patch: pytest.MonkeyPatch, nowhere: Path) -> None:
+    """Keep the account of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "FSSPEC_", "SCALESR_STORE_")):
+            patch.delenv(name)
+    patch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
+    patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def credentials(patch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """Say in the environment how to get in, as users do."""
+    patch.setenv("AWS_ENDPOINT_URL", endpoint)
+    patch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+
+def upload(folder: Path, url: str, options: Mapping[str, Any]) -> None:
+    """Put what a folder holds into a store, object by object."""
+    local, target = Files(str(folder)), Files(url, options)
+    for key in local.list():
+        target.put(key, local.get(key) or b"")
+
+
+def objects(url: str, options: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the pixels and metadata of an image, object by object, without its ledger."""
+    files = Files(url, options)
+    return {key: files.get(key) or b"" for key in files.list() if not key.startswith("scalesr/")}
 
 
 def free_port() -> int:

@@ -66,9 +66,14 @@ def test_options_show_and_pickle_no_secret() -> None:
 def test_a_process_that_was_not_told_says_so(tmp_path: Path) -> None:
     stored = tmp_path / "options.pickle"
     stored.write_bytes(pickle.dumps(StoreOptions({"key": KEY, "secret": SECRET})))
-    program = f"import pickle; pickle.load(open({str(stored)!r}, 'rb'))"
+    loaded = f"import pickle; found = pickle.load(open({str(stored)!r}, 'rb')); print(repr(found), list(found));"
+    program = f"{loaded} dict(found)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "was not told the secrets" in done.stderr
+    # The scheduler of a cluster is told nothing, and unpickles what it hands on.
+    assert done.stdout == "StoreOptions(key=***, secret=***) ['key', 'secret']\n"
+    again = f"{loaded} sys.exit(pickle.dumps(found) != open({str(stored)!r}, 'rb').read())"
+    subprocess.run([sys.executable, "-c", f"import sys; {again}"], check=True, capture_output=True)
     # What may be seen needs no telling.
     stored.write_bytes(pickle.dumps(StoreOptions({"anon": True, "endpoint_url": "http://localhost:9000"})))
     subprocess.run([sys.executable, "-c", program], check=True)

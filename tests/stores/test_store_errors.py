@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import call, only_json, speckle, write_image
-from stores.conftest import credentials
-from stores.servers import BUCKET, KEY, SECRET, free_port, rclone
+from stores.servers import BUCKET, KEY, SECRET, credentials, free_port, rclone
 
 from scalesr.errors import InputError, OutputError, ScalesrError
 from scalesr.images import Files, Location, open_image

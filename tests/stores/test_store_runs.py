@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import speckle, write_image
-from stores.conftest import credentials
-from stores.servers import KEY, SECRET
+from stores.servers import KEY, SECRET, credentials, objects, upload
 
 import scalesr
 from scalesr.engine import BlockDone, RunFinished
@@ -29,12 +28,6 @@ SMALL: dict[str, Any] = {"model": "cubic", "scale": 2, "cell": 16, "halo": 8, "b
 SIZE = (112, 150)
 
 
-def objects(url: str, options: dict[str, Any]) -> dict[str, bytes]:
-    """Return the pixels and metadata of an image, object by object, without its ledger."""
-    files = Files(url, options)
-    return {key: files.get(key) or b"" for key in files.list() if not key.startswith("scalesr/")}
-
-
 @pytest.fixture(scope="module")
 def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a run on a disk writes."""
@@ -47,10 +40,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def put_input(place: str, folder: Path, options: dict[str, Any]) -> str:
     """Put the input into a store, object by object."""
     write_image(folder / "in.zarr", speckle(*SIZE))
-    target = Files(f"{place}/in.zarr", options)
-    local = Files(str(folder / "in.zarr"))
-    for key in local.list():
-        target.put(key, local.get(key) or b"")
+    upload(folder / "in.zarr", f"{place}/in.zarr", options)
     return f"{place}/in.zarr"
 
 

@@ -19,7 +19,8 @@ from distributed.comm.core import CommClosedError
 from scalesr.engine.allocator import ENVIRONMENT, keep_freed_memory
 from scalesr.engine.executors.handover import Handover, own_traffic
 from scalesr.engine.executors.kinds import GPU, start_cluster
-from scalesr.engine.executors.losses import LostTaskError, ended, fetched, keep_trying, missing, patience, revive
+from scalesr.engine.executors.landing import Landing, fetched_together
+from scalesr.engine.executors.losses import LostTaskError, fetched, keep_trying, missing, patience, revive
 from scalesr.engine.executors.placing import Placing
 from scalesr.engine.executors.unrecorded import QUIET_SCHEDULER, SCHEDULER_EXTENSIONS
 from scalesr.engine.inference import STOP
@@ -69,6 +70,8 @@ class DaskExecutor:
     ) -> None:
         self._client = client
         self._submitted = count()
+        self._landing = Landing(client)
+        self._fetched: dict[str, Any] = {}
         keep_trying(client, seconds=patience())
         self._cluster = cluster
         self._resource = resource
@@ -195,10 +198,17 @@ class DaskExecutor:
 
     def wait(self, handles: Iterable[Future[Any]], *, seconds: float | None = None) -> list[Future[Any]]:
         """Wait for the first to end, and return all that have."""
-        return ended(self._client, list(handles), seconds=seconds)
+        found = self._landing.ended(list(handles), seconds=seconds)
+        if seconds != 0:
+            # Who waited takes the results of all that ended; who only looks takes none.
+            self._fetched |= fetched_together(self._client, (one for one in found if str(one.key) not in self._fetched))
+        return found
 
     def result(self, handle: Future[Any]) -> Any:
-        """Fetch the result of a task that ended."""
+        """Return the result of a task that ended: fetched with those of others that ended before the last wait."""
+        key = str(handle.key)
+        if key in self._fetched:
+            return self._fetched.pop(key)
         try:
             return fetched(handle)
         except LostTaskError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from distributed import WorkerPlugin
@@ -20,11 +22,23 @@ class Handover(WorkerPlugin):
 
     A task names them by tokens; so does whatever logs or shows a task. Workers are told as well that the stores were
     reached before, so that one that starts while a store is away does not take its address for mistyped.
+
+    Dask's scheduler and workers log whole messages at DEBUG, this plugin among them. The values are masked there, so
+    that none can be read or found in a log; but the mask lies beside them, and this is no encryption.
     """
 
     def __init__(self, secrets: Mapping[str, Any], *, name: str) -> None:
         self.name = name
         self._secrets = dict(secrets)
+
+    def __getstate__(self) -> dict[str, Any]:
+        content = pickle.dumps(self._secrets)
+        mask = token_bytes(len(content))
+        return {"name": self.name, "mask": mask, "masked": _crossed(content, mask)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.name = state["name"]
+        self._secrets = pickle.loads(_crossed(state["masked"], state["mask"]))  # noqa: S301 within a pickle
 
     def setup(self, worker: object) -> None:  # noqa: ARG002 the same for all
         """Take the secrets over."""
@@ -37,6 +51,10 @@ class Handover(WorkerPlugin):
 
     def __repr__(self) -> str:
         return f"Handover({len(self._secrets)} secrets)"
+
+
+def _crossed(content: bytes, mask: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(content, mask, strict=True))
 
 
 def own_traffic() -> tuple[str, Traffic]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,14 @@ from distributed.scheduler import KilledWorker
 from scalesr.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from distributed import Client, Future
 
 PATIENCE = 600.0
 """Seconds that a run waits for a scheduler, or for workers, that are gone: so long takes a node that is pre-empted or
 restarted to come back. A queue may take longer; the environment variable says how long."""
 VARIABLE = "SCALESR_CLUSTER_PATIENCE"
-ENDED = ("finished", "error", "cancelled")
-"""States of a task that is not waited for any longer; one whose result was lost is computed again by the scheduler."""
+FETCHED = 5.0
+"""Seconds after which somebody who waits for the result of a task asks whether it is still there."""
 
 
 class LostTaskError(Exception):
@@ -71,29 +68,6 @@ def keep_trying(client: Client, *, seconds: float) -> None:
     client._timeout = max(client._timeout, seconds)  # noqa: SLF001 see above
 
 
-def ended(client: Any, handles: Collection[Future[Any]], *, seconds: float | None) -> list[Future[Any]]:
-    """Return the tasks that have ended, in whatever way; wait for the first, but no longer than so many seconds.
-
-    Not `distributed.wait`: it looks for a default client, and being one for a while changes the settings of Dask for
-    the whole process, so that threads that do so at the same time leave them changed; it raises where a task is lost;
-    and with a time-out it leaves something behind for each task that did not end.
-    """
-    found = [handle for handle in handles if handle.status in ENDED]
-    if not found and handles and seconds != 0:
-        client.sync(_first, handles, seconds)
-        found = [handle for handle in handles if handle.status in ENDED]
-    return found
-
-
-async def _first(handles: Collection[Any], seconds: float | None) -> None:
-    states = [asyncio.ensure_future(handle._state.wait()) for handle in handles]  # noqa: SLF001 as `distributed.wait`
-    try:
-        await asyncio.wait(states, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for state in states:
-            state.cancel()
-
-
 def fetched(handle: Future[Any]) -> Any:
     """Return the result of a task that has ended, or raise what it raised.
 
@@ -104,7 +78,7 @@ def fetched(handle: Future[Any]) -> Any:
         on its way.
     """
     try:
-        return handle.result()
+        return _result(handle)
     except KilledWorker as error:
         raise LostTaskError(
             f"{error.allowed_failures + 1} workers died while they had it", workers=error.allowed_failures + 1
@@ -116,6 +90,19 @@ def fetched(handle: Future[Any]) -> Any:
         if handle.status == "error":  # what the task itself said
             raise
         raise LostTaskError(f"its result was lost on its way: {type(error).__name__}: {error}") from error
+
+
+def _result(handle: Future[Any]) -> Any:
+    """Return the result of a task, waiting as long as somebody has it.
+
+    Where nobody has it any longer Dask waits until somebody makes it again, for ever where there is nobody to.
+    """
+    while True:
+        try:
+            return handle.result(timeout=FETCHED)
+        except TimeoutError:
+            if handle.status != "finished":
+                raise
 
 
 def missing(client: Client, *, resource: str | None) -> str | None:

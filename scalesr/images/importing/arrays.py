@@ -9,6 +9,8 @@ import numpy as np
 from scalesr.errors import InputError
 from scalesr.images.importing.rows import read_rows
 from scalesr.images.importing.source import UNKNOWN, Facts
+from scalesr.images.inflating import bounded
+from scalesr.images.limits import check_sizes
 from scalesr.images.reading import read_region
 
 if TYPE_CHECKING:
@@ -53,10 +55,17 @@ class NumpySource:
 
 
 class ZarrSource:
-    """A Zarr array without OME-Zarr metadata; names of its dimensions are believed if it has any."""
+    """A Zarr array without OME-Zarr metadata; names of its dimensions are believed if it has any.
+
+    Raises
+    ------
+    InputError
+        Its metadata declare more than can be held in memory.
+    """
 
     def __init__(self, array: zarr.Array[Any], *, where: str) -> None:
-        self._array = array
+        check_sizes(array, where=where)
+        self._array = bounded(array)
         names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
         self.facts = Facts(
             where=where,

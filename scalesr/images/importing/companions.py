@@ -8,6 +8,8 @@ import numpy as np
 import zarr
 
 from scalesr.images.faults import writing
+from scalesr.images.inflating import bounded
+from scalesr.images.limits import check_sizes
 from scalesr.images.locations import Location
 
 if TYPE_CHECKING:
@@ -97,4 +99,7 @@ def open_companion(image: Image, name: str) -> zarr.Array[Any] | None:
     except (FileNotFoundError, zarr.errors.ArrayNotFoundError, zarr.errors.NodeTypeValidationError):
         return None
     shape = tuple(n for n, axis in zip(image.shape, image.axes, strict=True) if axis.kind == "space")
-    return array if array.shape == shape else None
+    if array.shape != shape:
+        return None
+    check_sizes(array, where=f"{image.url}/{name}")
+    return bounded(array)

@@ -23,14 +23,15 @@ from scalesr.images.importing.matlab import MatlabSource
 from scalesr.images.importing.sequence import SequenceSource
 from scalesr.images.importing.source import Source, orient
 from scalesr.images.importing.spacing import MissingPlanes, evened, noted
-from scalesr.images.importing.tiff import TiffSource
+from scalesr.images.importing.tiff import SUFFIXES, TiffSource
 from scalesr.images.layout import ImageLayout, auto_chunks, auto_shards, pyramid_layout
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_image
 from scalesr.images.pyramid import build_pyramid, count_shards, shard_regions
+from scalesr.images.removing import remove_image
 from scalesr.images.spectral import write_spectral
 from scalesr.images.statistics import StatisticsAccumulator
-from scalesr.images.writer import create_image, remove_image
+from scalesr.images.writer import create_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from scalesr.images.writer import ImageWriter
 
 _PATTERN = set("*?[")
-_TIFF = {".tif", ".tiff"}
 _SPECTRA_BYTES = 16 << 20
 _SMALLEST = 64
 _MANY = 64  # beyond it, the channels are a spectrum, and nobody sets a window for each
@@ -190,7 +190,7 @@ def open_source(
     }
     if ending in named:
         return named[ending](path)
-    if ending not in _TIFF and is_envi(path):
+    if ending not in SUFFIXES and is_envi(path):
         return EnviSource(path)
     return TiffSource(path, series=series)
 
@@ -234,7 +234,7 @@ def _folder_source(location: Location, *, axes: str | None, missing: MissingPlan
             continue
         return ZarrSource(array, where=str(location))
     path = location.path
-    planes = sorted(p for p in path.iterdir() if p.suffix.lower() in _TIFF) if path is not None else []
+    planes = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path is not None else []
     if planes:
         return SequenceSource(planes, where=str(location), axes=axes, missing=missing)
     raise InputError(

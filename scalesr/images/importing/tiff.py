@@ -13,6 +13,7 @@ import zarr
 from scalesr.errors import InputError, ScalesrError
 from scalesr.images.importing.rows import read_rows
 from scalesr.images.importing.tiff_facts import tiff_facts
+from scalesr.images.limits import check_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from scalesr.images.importing.source import Facts
 
+SUFFIXES = {".tif", ".tiff"}
+"""Ends of the names of files that are planes of a stack."""
 _REMEDY = "Copy the file again; compare its size with the original's."
 
 
@@ -78,6 +81,7 @@ class TiffSource:
         self._view: Any = None
         if self._offset is None:
             self._view = zarr.open_array(self._series.aszarr(level=0), mode="r", zarr_format=2)
+            check_sizes(self._view, where=str(path))
 
     def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return the pixels of a region; raises InputError where a strip or tile cannot be decoded."""

@@ -3,7 +3,7 @@
 from scalesr.images.stores.blind import BlindStore
 from scalesr.images.stores.failures import Kind, StoreError, kind_of
 from scalesr.images.stores.line import trust_addresses
-from scalesr.images.stores.opening import client_options, open_store
+from scalesr.images.stores.opening import client_options, open_account, open_store
 from scalesr.images.stores.options import Client, StoreOptions, StoreSettings
 from scalesr.images.stores.steady import SteadyStore
 from scalesr.images.stores.traffic import Traffic, traffic
@@ -19,6 +19,7 @@ __all__ = [
     "Traffic",
     "client_options",
     "kind_of",
+    "open_account",
     "open_store",
     "traffic",
     "trust_addresses",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import ObjectStore
 
+from scalesr.images.stores.failures import is_there
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,6 +35,12 @@ class Backend(Protocol):
 
     async def make_room(self, key: str) -> bool:
         """Make the folder of an object, where the store has folders; false where it has none."""
+
+    async def create(self, key: str, content: bytes) -> bool:
+        """Put an object on condition that there is none; false where there is one.
+
+        A store that does not know the condition puts it all the same.
+        """
 
 
 class S3Backend:
@@ -66,6 +74,16 @@ class S3Backend:
     async def make_room(self, key: str) -> bool:  # noqa: ARG002 see the protocol
         """Do nothing: there are no folders."""
         return False
+
+    async def create(self, key: str, content: bytes) -> bool:
+        """Put with ``If-None-Match: *``."""
+        try:
+            await self._call("put_object", Bucket=self._bucket, Key=f"{self._root}{key}", Body=content, IfNoneMatch="*")
+        except Exception as error:
+            if not is_there(error):
+                raise
+            return False
+        return True
 
 
 class PartsOrWhole(ObjectStore[Any]):
@@ -141,6 +159,17 @@ class ObstoreBackend:
         """Do nothing: there are no folders."""
         return False
 
+    async def create(self, key: str, content: bytes) -> bool:
+        """Put with ``If-None-Match: *``."""
+        obstore = import_module("obstore")  # need not be installed
+        try:
+            await obstore.put_async(self.store.store, key, content, mode="create")
+        except Exception as error:
+            if not is_there(error):
+                raise
+            return False
+        return True
+
 
 class FsspecBackend:
     """Any other file system that fsspec knows."""
@@ -175,4 +204,15 @@ class FsspecBackend:
         """Make the folders."""
         folder = f"{self.store.path.rstrip('/')}/{key}".rpartition("/")[0]
         await self.store.fs._makedirs(folder, exist_ok=True)  # noqa: SLF001 asynchronous as the store
+        return True
+
+    async def create(self, key: str, content: bytes) -> bool:
+        """Put in fsspec's mode of creating, as far as the file system knows it."""
+        await self.make_room(key)
+        try:
+            await self.store.fs._pipe_file(  # noqa: SLF001 asynchronous as the store
+                f"{self.store.path.rstrip('/')}/{key}", content, mode="create"
+            )
+        except FileExistsError:
+            return False
         return True

@@ -45,6 +45,7 @@ _CODES: dict[str, Kind] = {
     "ThrottlingException": "busy",
     "RequestLimitExceeded": "busy",
     "TooManyRequests": "busy",
+    "ConditionalRequestConflict": "busy",  # somebody else puts the same object at this moment
     "BadDigest": "busy",  # the content was damaged on its way
     "IncompleteBody": "busy",
     "XAmzContentSHA256Mismatch": "busy",
@@ -147,6 +148,18 @@ def kind_of(error: BaseException) -> Kind:
         if kind is not None:
             return kind
     return "other"
+
+
+def is_there(error: BaseException) -> bool:
+    """Return whether an error says that there is an object already where none was to be."""
+    for one in _chain(error):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):  # botocore
+            code = str(response.get("Error", {}).get("Code", ""))
+            return code == "PreconditionFailed" or response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412
+        if isinstance(one, FileExistsError) or type(one).__name__ in ("AlreadyExistsError", "PreconditionError"):
+            return True
+    return False
 
 
 def fault(error: BaseException, *, place: str, doing: str, tried: int, seconds: float) -> StoreError:

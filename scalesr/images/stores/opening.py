@@ -15,7 +15,7 @@ from scalesr.images.stores.backends import Backend, FsspecBackend, ObstoreBacken
 from scalesr.images.stores.failures import fault
 from scalesr.images.stores.line import Line
 from scalesr.images.stores.options import OWN, StoreOptions, StoreSettings
-from scalesr.images.stores.s3 import for_s3fs, is_s3, obstore_can, open_obstore
+from scalesr.images.stores.s3 import Account, account_of, for_s3fs, is_s3, obstore_can, open_obstore
 from scalesr.images.stores.steady import SteadyStore
 
 _VARIABLES = ("AWS_", "FSSPEC_", "SCALESR_STORE_")
@@ -32,6 +32,22 @@ def open_store(url: str, options: StoreOptions) -> SteadyStore:
         The file system cannot be opened.
     """
     return _open(url, options, _surroundings())
+
+
+def open_account(options: StoreOptions) -> Account:
+    """Return who this process is to S3, for clients that open it themselves.
+
+    Raises
+    ------
+    InputError
+        botocore is not installed.
+    StoreError
+        There is no such profile.
+    """
+    try:
+        return account_of(options, _surroundings())
+    except ImportError as error:
+        raise InputError(f"S3 cannot be opened: {error}.", remedy="Install scalesr[s3].") from error
 
 
 def _surroundings() -> tuple[Any, ...]:

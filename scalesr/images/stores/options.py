@@ -35,13 +35,13 @@ class StoreOptions(Mapping[str, Any]):
     """What fsspec or obstore is told to open a store: hashable, and its secrets stay in this process.
 
     Shown, it names its options and blacks out all but the harmless ones. Pickled, it holds tokens in their place,
-    which only processes understand that were told the values; see `scalesr.secrecy`.
+    which only processes understand that were told the values; see `scalesr.secrecy`. Any process can unpickle it, show
+    it and pickle it again, as the scheduler of a cluster does, which is told nothing.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        self._values = dict(values or {})
         # At once: whoever hands secrets over must know them before the first task is pickled.
-        self._sealed = _closed(self._values)
+        self._sealed = _closed(values or {})
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None) -> StoreOptions:
@@ -52,10 +52,10 @@ class StoreOptions(Mapping[str, Any]):
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._sealed)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._sealed)
 
     def __hash__(self) -> int:
         return self._hash
@@ -64,14 +64,31 @@ class StoreOptions(Mapping[str, Any]):
         return isinstance(other, Mapping) and self._values == dict(other)
 
     def __repr__(self) -> str:
-        return f"StoreOptions({_shown(self._values)})"
+        return f"StoreOptions({_shown(self._sealed)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._sealed,)
 
     @cached_property
+    def _values(self) -> dict[str, Any]:
+        try:
+            return _opened(self._sealed)
+        except KeyError as error:
+            raise InputError(
+                "This process was not told the secrets of a store: they do not travel in graphs.",
+                remedy="Let scalesr hand them over (scalesr.run with a scheduler's address), or give the workers the "
+                "credentials themselves: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            ) from error
+
+    @cached_property
     def _hash(self) -> int:
         return hash(_frozen(self._values))
+
+
+def _restored(sealed: dict[str, Any]) -> StoreOptions:
+    found = StoreOptions()
+    found._sealed = sealed  # noqa: SLF001 its own, as it was pickled
+    return found
 
 
 @dataclass(frozen=True)
@@ -160,17 +177,6 @@ def _closed(values: Mapping[str, Any]) -> dict[str, Any]:
         else _Token(lock_away(value))
         for name, value in values.items()
     }
-
-
-def _restored(values: dict[str, Any]) -> StoreOptions:
-    try:
-        return StoreOptions(_opened(values))
-    except KeyError as error:
-        raise InputError(
-            "This process was not told the secrets of a store: they do not travel in graphs.",
-            remedy="Let scalesr hand them over (scalesr.run with a scheduler's address), or give the workers the "
-            "credentials themselves: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        ) from error
 
 
 def _opened(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def obstore_can(options: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Account:
+class Account:
     """What botocore finds out about S3."""
 
     endpoint: str
@@ -104,7 +104,7 @@ def open_obstore(
             remedy="Install scalesr[s3-fast], or leave the choice of the client to scalesr (auto).",
         )
     obstore = import_module("obstore.store")  # need not be installed
-    account = _account(options, surroundings)
+    account = account_of(options, surroundings)
     bucket, _, prefix = url.split("://", 1)[1].partition("/")
     config: dict[str, Any] = {"region": account.region}
     if not (urlsplit(account.endpoint).hostname or "").endswith(".amazonaws.com"):
@@ -130,7 +130,14 @@ def open_obstore(
 
 
 @lru_cache(maxsize=16)
-def _account(options: StoreOptions, surroundings: tuple[Any, ...]) -> _Account:  # noqa: ARG001 what botocore reads
+def account_of(options: StoreOptions, surroundings: tuple[Any, ...]) -> Account:  # noqa: ARG001 what botocore reads
+    """Return endpoint, region and credentials of S3 as the options, the environment and botocore's files say.
+
+    Raises
+    ------
+    StoreError
+        There is no such profile, or no such endpoint.
+    """
     botocore = import_module("botocore.session")  # need not be installed
     exceptions, configs = import_module("botocore.exceptions"), import_module("botocore.config")
     given = {**conf.get("s3", {}), **options}  # FSSPEC_S3_..., as fsspec itself does
@@ -150,7 +157,7 @@ def _account(options: StoreOptions, surroundings: tuple[Any, ...]) -> _Account: 
             f"S3 cannot be used: {error}.", remedy="Check AWS_PROFILE and AWS_ENDPOINT_URL.", kind="credentials"
         ) from error
     credentials = None if anonymous else _credentials(session, given, client)
-    return _Account(found.endpoint_url, found.region_name, credentials)
+    return Account(found.endpoint_url, found.region_name, credentials)
 
 
 def _credentials(session: Any, given: Mapping[str, Any], client: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:

@@ -102,6 +102,14 @@ class SteadyStore(WrapperStore[Any]):
         if not await self.exists(key):
             await self.set(key, value)
 
+    async def create(self, key: str, content: bytes) -> bool:
+        """Put an object if there is none, as far as the store knows that condition; return whether it was put."""
+        created: bool = await self._line.carry(
+            lambda: self._backend.create(key, content), place=self._place(key), doing="written"
+        )
+        count(written=len(content) if created else 0)
+        return created
+
     async def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         await self._remove([key])

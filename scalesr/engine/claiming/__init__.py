@@ -1,0 +1,7 @@
+"""Several processes at one output without anybody who deals out the work: claims, heartbeats, and who joins when."""
+
+from scalesr.engine.claiming.crew import Crew, joined
+from scalesr.engine.claiming.leaving import LEAVE, told_to_leave
+from scalesr.engine.claiming.shift import Shift
+
+__all__ = ["LEAVE", "Crew", "Shift", "joined", "told_to_leave"]
