@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalesr.engine.deviation import deviation_writer
-from scalesr.engine.inference import infer_block
+from scalesr.engine.inference import STOP, infer_block
 from scalesr.engine.job import Job
 from scalesr.engine.normalisation import Normalisation
 from scalesr.engine.options import Options
@@ -99,6 +99,8 @@ def time_blocks(image: Image | None, subject: Subject, prepared: Prepared, optio
             "Eigenimages are fitted to the whole image before its first block, and blocks cannot be timed without.",
             remedy="Use --strategy single or triples to project, and compare runs of a small region.",
         )
+    # A run in threads of this process that was stopped leaves it set.
+    STOP.clear()
     with tempfile.TemporaryDirectory() as place:
         one = _cut(subject, prepared.plan, blocks=1)
         source = image or _noise(Path(place) / "in.ome.zarr", subject, prepared.plan)

@@ -34,6 +34,8 @@ ARCHITECTURE = "rls"
 """Name in the metadata of a file."""
 MEAN_OF = 16_384
 """Latents whose mean is taken."""
+KNOWN = "known"
+"""Tensor of a file with the latents of real objects."""
 FACTOR = 16
 """Pixels of an image for each measured one along an axis, where a file does not say."""
 
@@ -106,6 +108,8 @@ def save(
     notes = {name if "." in name else f"training.{name}": value for name, value in (extra or {}).items()}
     metadata = {"generator": generator.settings.to_json(), "factor": factor, **notes}
     tensors = {f"generator.{name}": value for name, value in generator.state_dict().items()}
+    if len(generator.known):
+        tensors[KNOWN] = generator.known
     if search is not None:
         metadata["search"] = search.to_json()
     if percentiles is not None:
@@ -173,6 +177,8 @@ def pair_of(weights: Checkpoint, *, condition: int | None = None) -> Pair:
         if not generator.mean.any():
             # Files of rosinality's have no mean latent, from which a search without a flow begins.
             generator.mean.copy_(spread(generator, count=MEAN_OF, seed=0)[0])
+        if KNOWN in weights.tensors and metadata.get("architecture") == ARCHITECTURE:
+            generator.known = _of_latents(weights.tensors[KNOWN], generator)
         prior = None
         if "flow" in metadata:
             flow = FlowSettings.from_json(json.loads(metadata["flow"]))
@@ -184,6 +190,12 @@ def pair_of(weights: Checkpoint, *, condition: int | None = None) -> Pair:
             remedy="Write it by scalesr.rls.checkpoints.save, or give a StyleGAN2 generator, whole.",
         ) from error
     return Pair(generator=generator.eval().requires_grad_(requires_grad=False), prior=prior, metadata=dict(metadata))
+
+
+def _of_latents(known: torch.Tensor, generator: StyleGAN2) -> torch.Tensor:
+    if known.ndim != 2 or known.shape[1] != generator.settings.latent or not known.isfinite().all():
+        raise ValueError(f"known latents of shape {tuple(known.shape)}")
+    return known.to(generator.mean.dtype)
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -77,6 +77,8 @@ class StyleGAN2(nn.Module):
 
     mean: torch.Tensor
     """The mean of w over z, shape (latent,); zeros until somebody sets it."""
+    known: torch.Tensor
+    """Latents w of real objects, shape (n, latent), as an encoder tells them; none where there was no encoder."""
 
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
@@ -95,6 +97,7 @@ class StyleGAN2(nn.Module):
         )
         self.images = nn.ModuleList(ToImage(width, settings.channels, latent=latent) for width in widths)
         self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("known", torch.zeros(0, latent), persistent=False)
         for place, shape in enumerate(self.noise_shapes):
             self.register_buffer(f"noise_{place}", torch.randn(1, 1, *shape))
 

@@ -191,6 +191,8 @@ class GeneratorLesson:
             # The average follows the network's buffers, so that both have to know it.
             for network in (average, self.learner.network):
                 network.mean.copy_(spread(average, count=MEAN_OF, seed=self.settings.seed)[0])
+        if self.guidance is not None:
+            average.known = self.guidance.known.to(average.mean.device)
         extra = {"step": step, "images": len(self.names), **scores}
         save(path, average, title=self.title, factor=self.settings.factor, extra=extra)
 

@@ -89,6 +89,8 @@ class Guidance:
         pair = nn.ModuleDict({"generator": generator, "encoder": self.encoder})
         self._pair = Learner(pair, Pace(rate=RATE, average=None, betas=BETAS), device=device)
         self.settled = False
+        self.known = torch.zeros(0, settings.network.latent)
+        """Latents that the encoder tells of objects, once it has learned; see `scalesr.rls.beginning`."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return encoder and optimiser, and whether the mapping has learned; the generator is not among them."""
@@ -96,6 +98,7 @@ class Guidance:
             "encoder": self.encoder.state_dict(),
             "optimiser": self._pair.optimiser.state_dict(),
             "settled": self.settled,
+            "known": self.known,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
@@ -103,6 +106,7 @@ class Guidance:
         self.encoder.load_state_dict(state_dict["encoder"])
         self._pair.optimiser.load_state_dict(state_dict["optimiser"])
         self.settled = state_dict["settled"]
+        self.known = state_dict["known"]
 
     def step(
         self, images: torch.Tensor, random: torch.Generator, *, number: int, share: float
@@ -146,12 +150,13 @@ class Guidance:
         size = 2 * self.settings.batch
         device = next(self.encoder.parameters()).device
         self._pair.network.requires_grad_(requires_grad=False)
-        told = []
+        told, known = [], []
         for _ in range(-(-TOLD // size)):
             images = self._turned(batch(size).to(device), random)
             with self._pair.casting(self.settings.precision):
                 mean, wide = self.encoder(images)
             told.append(drawn(mean, wide, random))
+            known.append(mean.detach().cpu())
         latents = torch.cat(told)
         mapping = self._generator.mapping.requires_grad_(requires_grad=True)
         learner = Learner(mapping, Pace(rate=MAPPING_RATE, average=None, betas=BETAS, clip=float("inf")), device=device)
@@ -162,7 +167,7 @@ class Guidance:
             lines = lines / lines.norm(dim=0)
             apart = (some @ lines).sort(dim=0).values - (mapping(z) @ lines).sort(dim=0).values
             learner.descend(apart.square().mean(), step=step, share=step / MAPPED)
-        self.settled = True
+        self.settled, self.known = True, torch.cat(known)
 
     def forgotten(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """Return the mean squared difference of reproductions from objects, at half the resolution."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from scalesr.errors import ModelError, PlanError
+from scalesr.rls.beginning import begin_at
 from scalesr.rls.descent import descend
 from scalesr.rls.generator import unit
 from scalesr.rls.maps import MapChoice, noise_maps, starts
@@ -42,7 +43,10 @@ class SearchSettings:
     space: Literal["w+", "w"] = "w+"
     """``w+``: each layer has a latent of its own; ``w``: all have the same."""
     start: Literal["mean", "drawn"] = "mean"
-    """``mean``: the mean latent; ``drawn``: a part of the way from it to one that is drawn for the object."""
+    """``mean``: what is said by `around`; ``drawn``: a part of the way from it to one that is drawn for the object."""
+    around: Literal["mean", "told"] = "mean"
+    """What searches begin at, or near: the mean latent, or that which the measurement tells, see
+    `scalesr.rls.beginning`, where the generator knows latents of real objects."""
     reach: float = 0.2
     """That part."""
     sample: int = 0
@@ -75,6 +79,7 @@ class SearchSettings:
         for name, known in (
             ("space", ("w+", "w")),
             ("start", ("mean", "drawn")),
+            ("around", ("mean", "told")),
             ("maps", ("object", "fixed", "none")),
         ):
             if getattr(self, name) not in known:
@@ -249,6 +254,8 @@ class _Search:
     def begin(self) -> torch.Tensor:
         mean = self.generator.mean if self.prior is None else self.prior.mean
         w = mean.expand(len(self.ids), -1)
+        if self.settings.around == "told":
+            w = begin_at(self.generator, self.degradation, self.measured)
         if self.settings.start == "drawn":
             settings = self.settings
             z = starts(self.ids, latent=len(mean), sample=settings.sample, seed=settings.seed, device=mean.device)
