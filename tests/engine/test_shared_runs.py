@@ -18,7 +18,7 @@ from engine.test_poisoned import pixels_of
 from fragile_model import BLEND, TILES, Fragile
 
 import scalesr
-from scalesr.engine import BlockDone, StageAdvanced
+from scalesr.engine import BlockDone
 from scalesr.engine.claiming import LEAVE
 from scalesr.engine.claiming.claims import block_name
 from scalesr.engine.claiming.holders import Heart
