@@ -66,6 +66,9 @@ class Beginning:
         measured = _small(torch.cat(seen))
         latents = generator.known.detach().cpu().double()
         self._mean, self._wide = measured.mean(dim=0), measured.std(dim=0).clamp(min=_LEAST)
+        # Products of what lies far beyond all that was seen, such as noise that nobody declared, tell nonsense.
+        self._seen = measured.amin(dim=0), measured.amax(dim=0)
+        self._known = latents.amin(dim=0), latents.amax(dim=0)
         told = self._told(measured)
         # Every so many, wherever they come from.
         held = torch.arange(len(told)) % HELD == 0
@@ -75,13 +78,13 @@ class Beginning:
         """Mean squared error of those held back, over the variance of their latents."""
 
     def __call__(self, measured: torch.Tensor) -> torch.Tensor:
-        """Return latents, shape (n, latent), of measurements."""
-        found = self._told(_small(measured.detach().cpu())) @ self._weights
+        """Return latents, shape (n, latent), of measurements, within the range of those that are known."""
+        found = (self._told(_small(measured.detach().cpu())) @ self._weights).clamp(*self._known)
         return found.to(measured.device, measured.dtype)
 
     def _told(self, small: torch.Tensor) -> torch.Tensor:
         """Return one, each pixel, and each product of two."""
-        plain = (small - self._mean) / self._wide
+        plain = (small.clamp(*self._seen) - self._mean) / self._wide
         one, other = torch.triu_indices(plain.shape[1], plain.shape[1])
         return torch.cat([torch.ones(len(plain), 1, dtype=plain.dtype), plain, plain[:, one] * plain[:, other]], dim=1)
 
