@@ -281,8 +281,9 @@ def test_two_ordinary_runs_do_not_begin_one_output(
     (error,) = (one for one in found if isinstance(one, ScalesrError))
     (result,) = (one for one in found if not isinstance(one, ScalesrError))
     assert isinstance(error, OutputError)
-    assert "Somebody else has just begun" in error.problem
-    assert "--share" in error.remedy
+    # The slower one may come when all of the begin is there.
+    late = "already exists" in error.problem
+    assert late or ("Somebody else has just begun" in error.problem and "--share" in error.remedy)
     assert result.blocks == 25
 
 
