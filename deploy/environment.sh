@@ -47,4 +47,6 @@ echo "Installing scalesr[$extras]"
 # Last, and without its dependency torchvision, whose published wheels fit only the CUDA build of torch;
 # scalesr.models.spandrel does without it.
 "${pip[@]}" --no-deps "spandrel==$spandrel_version"
+# Its reader is part of the table of interoperability; napari itself, which it asks for, is not needed to read.
+[[ ,$extras, != *,test,* ]] || "${pip[@]}" --no-deps "napari-ome-zarr==0.10.0"
 echo "$wanted" >"$stamp"

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scalesr.accessor import open_datatree, open_xarray
-    from scalesr.engine import Options, PlateResult, Result, lazy, measure, run
+    from scalesr.engine import Options, PlateResult, Result, lazy, measure, plan
     from scalesr.errors import ScalesrError
     from scalesr.images import Image, Plate, import_image, open_image, open_plate
+    from scalesr.jobs import run_job
     from scalesr.metrics import Measurement
+    from scalesr.report import run
+    from scalesr.viewer import view
 
 __version__ = version("scalesr")
 __all__ = [
@@ -34,14 +37,20 @@ __all__ = [
     "open_image",
     "open_plate",
     "open_xarray",
+    "plan",
     "run",
+    "run_job",
+    "view",
 ]
 
 _ROOMS = {
     **dict.fromkeys(("open_datatree", "open_xarray"), "scalesr.accessor"),
-    **dict.fromkeys(("Options", "PlateResult", "Result", "lazy", "measure", "run"), "scalesr.engine"),
+    **dict.fromkeys(("Options", "PlateResult", "Result", "lazy", "measure", "plan"), "scalesr.engine"),
     "Measurement": "scalesr.metrics",
     "ScalesrError": "scalesr.errors",
+    "run": "scalesr.report",
+    "run_job": "scalesr.jobs",
+    "view": "scalesr.viewer",
     **dict.fromkeys(("Image", "Plate", "import_image", "open_image", "open_plate"), "scalesr.images"),
 }
 

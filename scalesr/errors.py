@@ -11,7 +11,8 @@ class ScalesrError(Exception):
     Parameters
     ----------
     problem
-        What is wrong, naming the file, the axis or the option.
+        What is wrong, naming the file, the axis or the option. A full stop is put after what does not end in one, as
+        words of another library may not.
     remedy
         What to do about it, in the imperative.
     """
@@ -19,7 +20,7 @@ class ScalesrError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, *, remedy: str) -> None:
-        problem = without_secrets(problem)
+        problem = _sentence(without_secrets(problem))
         super().__init__(problem, remedy)
         self.problem = problem
         self.remedy = remedy
@@ -30,6 +31,13 @@ class ScalesrError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # The default would call the class with positional arguments, which keyword-only `remedy` refuses.
         return _rebuild, (type(self), self.problem, self.remedy)
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip()
+    if text.endswith("..") and not text.endswith("..."):
+        return text[:-1]
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _rebuild(kind: type[ScalesrError], problem: str, remedy: str) -> ScalesrError:

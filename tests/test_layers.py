@@ -17,9 +17,10 @@ PACKAGE = Path(__file__).parents[1] / "scalesr"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("demo", "log", "progress", "report"),
+    ("demo", "log", "progress"),
     ("scalesr",),
-    ("accessor",),
+    ("accessor", "jobs", "napari", "viewer"),
+    ("report",),
     ("analysis",),
     ("hyres", "msdsr", "rls"),
     ("engine",),

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from dask.base import tokenize
 
-from scalesr.accessor.coordinates import SPECTRAL, array_of, image_of, spectral_of
+from scalesr.accessor.coordinates import array_of, spectral_of
 from scalesr.accessor.saving import save
 from scalesr.engine import Options, measure
+from scalesr.engine.labelled import image_of
 from scalesr.engine.lazy_array import lazily
 from scalesr.images import ArrayImage, Image
+from scalesr.images.spectral import SPECTRAL_NAMES
 
 if TYPE_CHECKING:
     import os
@@ -85,7 +86,7 @@ class ScalesrAccessor:
             name: there
             for name, there in self._array.coords.items()
             if set(there.dims) <= {d for d in made.dims if made.sizes[d] == self._array.sizes[d]}
-            and (name not in made.dims or not np.issubdtype(there.dtype, np.number) or name in SPECTRAL.values())
+            and (name not in made.dims or not np.issubdtype(there.dtype, np.number) or name in SPECTRAL_NAMES.values())
         }
         return made.assign_coords(kept).rename(self._array.name)
 
@@ -161,7 +162,3 @@ class ScalesrAccessor:
             storage_options=storage_options,
             progress=progress,
         )
-
-    def __dask_tokenize__(self) -> str:
-        """Return what tells this array from others."""
-        return str(tokenize(self._array))

@@ -12,7 +12,7 @@ from xarray.core import indexing
 
 from scalesr.accessor.coordinates import coordinates
 from scalesr.errors import InputError
-from scalesr.images import Image, open_image, read_spectral
+from scalesr.images import Image, Plate, read_spectral
 from scalesr.images.plates import open_any
 
 if TYPE_CHECKING:
@@ -82,8 +82,13 @@ class ScalesrBackend(BackendEntrypoint):
         storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Return one resolution of an image; see `scalesr.open_xarray`."""
-        image = open_image(filename_or_obj, storage_options=storage_options)
-        return dataset_of(image, level=level).drop_vars(drop_variables or (), errors="ignore")
+        found = open_any(filename_or_obj, storage_options=storage_options)
+        if isinstance(found, Plate):
+            raise InputError(
+                f"{filename_or_obj} is a plate of many images.",
+                remedy="Use scalesr.open_datatree, or name one field, for example PLATE.ome.zarr/B/3/0.",
+            )
+        return dataset_of(found, level=level).drop_vars(drop_variables or (), errors="ignore")
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """Return a pyramid or a plate; see `scalesr.open_datatree`."""
@@ -120,9 +125,7 @@ def dataset_of(image: Image, *, level: int = 0) -> xr.Dataset:
     InputError
         It has no such level.
     """
-    if not 0 <= level < len(image.levels):
-        raise InputError(f"{image.url} has no level {level}.", remedy=f"Give level=0 to {len(image.levels) - 1}.")
-    one = image.levels[level]
+    one = image.level(level)
     where = coordinates(image.axes, one, channels=image.channels, spectral=read_spectral(image))
     sizes = [
         max(some)

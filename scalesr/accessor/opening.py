@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from scalesr.accessor.backend import ScalesrBackend
-from scalesr.accessor.coordinates import SPECTRAL
-from scalesr.errors import InputError
-from scalesr.images import Plate
-from scalesr.images.plates import open_any
+from scalesr.images.spectral import SPECTRAL_NAMES
 
 if TYPE_CHECKING:
     import os
@@ -49,11 +46,6 @@ def open_xarray(
     InputError
         It is no image, or has no such level; of a plate use `open_datatree`.
     """
-    if isinstance(open_any(source, storage_options=storage_options), Plate):
-        raise InputError(
-            f"{source} is a plate of many images.",
-            remedy="Use scalesr.open_datatree, or name one field, for example PLATE.ome.zarr/B/3/0.",
-        )
     found = xr.open_dataset(
         source,
         engine=ScalesrBackend,
@@ -103,5 +95,5 @@ def open_datatree(
 
 def _told(dataset: xr.Dataset) -> xr.Dataset:
     """Return a dataset that knows what its bands are: a few numbers, which are not worth a task."""
-    there = {name: dataset[name].compute() for name in SPECTRAL.values() if name in dataset.coords}
+    there = {name: dataset[name].compute() for name in SPECTRAL_NAMES.values() if name in dataset.coords}
     return dataset.assign_coords(there)

@@ -25,8 +25,12 @@ from scalesr.cli.publish import EXAMPLES as PUBLISH_EXAMPLES
 from scalesr.cli.publish import publish
 from scalesr.cli.repair import EXAMPLES as REPAIR_EXAMPLES
 from scalesr.cli.repair import repair
+from scalesr.cli.report import EXAMPLES as REPORT_EXAMPLES
+from scalesr.cli.report import report
 from scalesr.cli.run import EXAMPLES as RUN_EXAMPLES
 from scalesr.cli.run import run
+from scalesr.cli.schema import EXAMPLES as SCHEMA_EXAMPLES
+from scalesr.cli.schema import schema
 from scalesr.cli.status import EXAMPLES as STATUS_EXAMPLES
 from scalesr.cli.status import status
 from scalesr.cli.train import training
@@ -40,9 +44,11 @@ from scalesr.cli.train_slices import slices
 from scalesr.cli.train_unet import EXAMPLES as UNET_EXAMPLES
 from scalesr.cli.train_unet import unet
 from scalesr.cli.training import help_of
-from scalesr.cli.values import OptionError
 from scalesr.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from scalesr.cli.verify import verify
+from scalesr.cli.view import EXAMPLES as VIEW_EXAMPLES
+from scalesr.cli.view import view
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,9 +118,13 @@ def _add(name: str, command: Callable[..., None], epilog: str | None = None) -> 
 
 _add("run", run, RUN_EXAMPLES)
 _add("plan", plan, PLAN_EXAMPLES)
+# Without arguments it prints the schema, and not its help.
+app.command("schema", help=schema.__doc__, epilog=SCHEMA_EXAMPLES)(schema)
 _add("info", info, INFO_EXAMPLES)
 _add("import", import_command, IMPORT_EXAMPLES)
 _add("measure", measure, MEASURE_EXAMPLES)
+_add("report", report, REPORT_EXAMPLES)
+_add("view", view, VIEW_EXAMPLES)
 _add("status", status, STATUS_EXAMPLES)
 _add("verify", verify, VERIFY_EXAMPLES)
 _add("repair", repair, REPAIR_EXAMPLES)

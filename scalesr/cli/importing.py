@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
 from scalesr.cli.failing import reporting
 from scalesr.cli.info import document
 from scalesr.cli.options import told
-from scalesr.cli.output import print_json, print_lines, screen
+from scalesr.cli.output import counting, print_json, print_lines
 from scalesr.cli.values import parse_pixel_size
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -114,7 +110,7 @@ def import_command(
         sizes = parse_pixel_size(pixel_size)
         from scalesr.images import import_image  # noqa: PLC0415 zarr takes most of a second
 
-        with _bar(screen("err"), shown=not quiet and not json) as bar:
+        with counting(shown=not quiet and not json) as bar:
             task = bar.add_task("importing", total=None)
             image = import_image(
                 source,
@@ -145,14 +141,3 @@ def parse_peaks(text: str | None) -> str | tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         return text
-
-
-def _bar(console: Console, *, shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        console=console,
-        disable=not (shown and console.is_terminal),
-    )

@@ -12,7 +12,8 @@ from scalesr.cli import settings as setting  # noqa: TC001
 from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_bytes, parse_metrics, parse_sizes, parse_threshold, positive
+from scalesr.cli.values import parse_threshold
+from scalesr.jobs.values import OptionError, parse_bytes, parse_metrics, parse_sizes, positive
 
 if TYPE_CHECKING:
     from scalesr.metrics import Measurement

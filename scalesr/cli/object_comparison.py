@@ -13,7 +13,7 @@ from scalesr.cli.listing import plain, show_notes, show_rows, write_rows
 from scalesr.cli.object_wells import join_map
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, print_lines, screen
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 EXAMPLES = f"""
 [bold]Examples[/bold]

@@ -12,7 +12,8 @@ from scalesr.cli.failing import reporting
 from scalesr.cli.listing import show_notes
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_whole
+from scalesr.cli.values import parse_whole
+from scalesr.jobs.values import OptionError
 
 CROP_EXAMPLES = f"""
 [bold]Examples[/bold]

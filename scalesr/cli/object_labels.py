@@ -13,7 +13,7 @@ from scalesr.cli.failing import reporting
 from scalesr.cli.listing import show_notes
 from scalesr.cli.options import told
 from scalesr.cli.output import print_json, print_lines, screen
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 EXAMPLES = f"""
 [bold]Examples[/bold]

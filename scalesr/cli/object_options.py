@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scalesr.cli.output import screen
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

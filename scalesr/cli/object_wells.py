@@ -12,7 +12,7 @@ from scalesr.cli.failing import reporting
 from scalesr.cli.listing import plain, show_notes, show_rows, write_rows
 from scalesr.cli.options import told
 from scalesr.cli.output import note, print_json, print_lines, screen
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from scalesr.analysis import ObjectTable

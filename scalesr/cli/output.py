@@ -7,10 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.progress import Task
 
 Lines = list[tuple[str, str]]
 """What and how much."""
@@ -43,3 +46,28 @@ def print_heading(text: str) -> None:
 def note(text: str) -> None:
     """Tell the person something beside the result."""
     screen("err").print(Text(text, style="dim"), soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    """Steps of a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.3g} /s" if speed else "", style="cyan")
+
+
+def counting(*, shown: bool) -> Progress:
+    """Return a bar on standard error of something that is counted: how far, rate, time left; only where a person reads.
+
+    It is for work without the engine's events, which `scalesr.progress` shows and which would load torch.
+    """
+    console = screen("err")
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=console,
+        disable=not (shown and console.is_terminal),
+    )

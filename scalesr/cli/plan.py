@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalesr.cli import clusters as of_clusters
-from scalesr.cli import options as given
+from scalesr.cli import options as shared
 from scalesr.cli import plates as of_plates
 from scalesr.cli import projecting as by_timing
 from scalesr.cli import simulating as by_sleeping
 from scalesr.cli.failing import reporting, tell_error
-from scalesr.cli.options import engine_options, told
+from scalesr.cli.jobs import asked, with_settings
+from scalesr.cli.options import told
 from scalesr.cli.output import print_heading, print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_shape, positive
+from scalesr.cli.values import parse_shape
 from scalesr.errors import PlanError
+from scalesr.jobs.values import OptionError, positive
 
 if TYPE_CHECKING:
-    from scalesr.cli.output import Lines
-    from scalesr.engine import Demand, Options, Prepared
+    from collections.abc import Iterator
+
+    from scalesr.engine import Callback, Options, Prepared
     from scalesr.engine.planning import Subject
     from scalesr.images import Image, Plate
+    from scalesr.jobs import RunSettings
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -30,6 +34,10 @@ EXAMPLES = """
 What would a run on this image do, and does it fit into 4 GB?
 
   [cyan]scalesr plan stack.ome.zarr --model default --memory 4GB[/cyan]
+
+What would a job file do?
+
+  [cyan]scalesr plan job.yaml[/cyan]
 
 A volume of one petabyte that does not exist yet:
 
@@ -46,9 +54,22 @@ Would a scheduler keep 300 workers busy on one, if each took 20 seconds for a bl
 _ABSENT = "An image that does not exist yet"
 
 
+_UNASKED = {
+    *("source", "target", "resume", "overwrite", "share", "normalise", "normalise_by", "mask", "deviation"),
+    *("metrics", "reference", "data_range", "cluster_options", "wait", "tls_ca", "tls_cert", "tls_key"),
+    *("target_options", "on_bad_block", "on_nan"),
+}
+"""Settings of a run that change nothing of its plan; those of a job file may stand there."""
+
+
+@with_settings(but=_UNASKED)
 def plan(
+    context: typer.Context,
     source: Annotated[
-        str | None, typer.Argument(metavar="IN", help="An OME-Zarr image or plate; or describe an image with --shape.")
+        str | None,
+        typer.Argument(
+            metavar="IN", help="An OME-Zarr image or plate, or a job file; or describe an image with --shape."
+        ),
     ] = None,
     *,
     shape: Annotated[
@@ -67,31 +88,7 @@ def plan(
     dtype: Annotated[
         str, typer.Option(metavar="TYPE", help="Number format: uint8, uint16, float32, ...", rich_help_panel=_ABSENT)
     ] = "uint16",
-    series: given.Series = None,
-    level: given.Level = 0,
-    model: given.Model = "default",
-    scale: given.Scale = None,
-    model_axes: given.ModelAxes = None,
-    sampling: given.Sampling = "auto",
-    settings: given.Set = None,
-    strategy: given.Strategy = "auto",
-    trust: given.Trust = "safe",
-    out_dtype: given.OutDtype = None,
-    flux: given.Flux = "auto",
-    missing_planes: given.MissingPlanes = "auto",
-    cell: given.Cell = None,
-    halo: given.Halo = None,
-    blend: given.Blend = None,
-    block: given.Block = None,
-    shard: given.Shard = None,
-    batch: given.Batch = None,
-    calibrate: given.Calibrate = "never",
-    precision: given.Precision = "fp32",
-    device: given.Device = "auto",
-    threads: given.Threads = 1,
-    scheduler: of_clusters.Scheduler = "threads",
-    workers: of_clusters.Workers = None,
-    memory: given.Memory = None,
+    given: dict[str, Any],
     tflops: Annotated[
         float | None,
         typer.Option(
@@ -107,56 +104,31 @@ def plan(
     simulate: by_sleeping.Simulate = None,
     block_seconds: by_sleeping.BlockSeconds = None,
     simulate_blocks: by_sleeping.Blocks = None,
-    fields: of_plates.Fields = None,
-    json: given.Json = False,
-    traceback: given.Traceback = False,
+    json: shared.Json = False,
+    traceback: shared.Traceback = False,
 ) -> None:
     """Say what a run would do and what memory it would need. Nothing is computed or written."""
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         with screen("err").status("planning"):
-            options = engine_options(
-                scale=scale,
-                cell=cell,
-                halo=halo,
-                blend=blend,
-                block=block,
-                shard=shard,
-                memory=memory,
-                model=model,
-                axes=model_axes,
-                strategy=strategy,
-                sampling=sampling,
-                settings=settings,
-                missing_planes=missing_planes,
-                trust=trust,
-                out_dtype=out_dtype,
-                flux=flux,
-                level=level,
-                batch=batch,
-                calibrate=calibrate,
-                precision=precision,
-                device=device,
-                threads=threads,
-                scheduler=scheduler,
-                workers=workers,
-            )
-            found = _found(source, shape=shape, axes=axes, dtype=dtype, series=series)
+            settings, options = asked(context, {"source": source or "", **given}, quiet=json)
+            found = _found(settings, shape=shape, axes=axes, dtype=dtype)
             given_rate = positive(tflops, "--tflops")
             from scalesr.engine import prepare, prepare_plate, subject_of  # noqa: PLC0415 torch takes seconds
             from scalesr.images import Image, Plate  # noqa: PLC0415
 
+        with _planning(options, shown=not json) as tell:
             if isinstance(found, Plate):
                 if simulate is not None or cluster:
                     raise OptionError(
                         f"{found.url} is a plate, and images are what can be projected or simulated.",
                         remedy="Name one of its fields, or describe one with --shape.",
                     )
-                ready = prepare_plate(found, options, fields=of_plates.parse_fields(fields))
+                ready = prepare_plate(found, options, fields=settings.patterns(), tell=tell)
             else:
                 image = found if isinstance(found, Image) else None
-                subject = subject_of(found, level=level) if isinstance(found, Image) else found
-                of_plates.refuse_fields(fields, subject.name)
-                prepared = prepare(subject, options)
+                subject = subject_of(found, level=options.level) if isinstance(found, Image) else found
+                of_plates.refuse_fields(settings.fields, subject.name)
+                prepared = prepare(subject, options, tell=tell)
         _check_rate(ready.prepared if isinstance(found, Plate) else prepared, given_rate)
         if isinstance(found, Plate):
             # Fewer fields go side by side where memory is scarce; that one alone does not fit is an error by now.
@@ -184,14 +156,25 @@ def plan(
             if refusal is not None:
                 tell_error(refusal, style="text")
         # What is free here and now is no limit for a run elsewhere or later; what was asked for is.
-        if refusal is not None and memory is not None:
+        if refusal is not None and options.memory is not None:
             raise typer.Exit(refusal.exit_code)
 
 
-def _found(
-    source: str | None, *, shape: str | None, axes: str | None, dtype: str, series: int | None
-) -> Subject | Image | Plate:
-    if (source is None) == (shape is None):
+@contextmanager
+def _planning(options: Options, *, shown: bool) -> Iterator[Callback]:
+    """Show that a plan is made; where speeds are measured for it, how far that is."""
+    if options.calibrate == "never" or not shown:
+        with screen("err").status("planning"):
+            yield lambda _: None
+        return
+    from scalesr.progress import RichProgress  # noqa: PLC0415 torch takes seconds
+
+    with RichProgress(screen("err")) as callback:
+        yield callback
+
+
+def _found(settings: RunSettings, *, shape: str | None, axes: str | None, dtype: str) -> Subject | Image | Plate:
+    if (not settings.source) == (shape is None):
         raise OptionError(
             "A plan needs an image, or the shape of one; not both and not neither.",
             remedy="Give IN, or --shape with --axes and --dtype.",
@@ -199,9 +182,7 @@ def _found(
     from scalesr.engine import empty_subject  # noqa: PLC0415 torch takes seconds
 
     if shape is None:
-        from scalesr.images import open_any  # noqa: PLC0415 planning of a shape touches no storage
-
-        return open_any(source or "", series=series)
+        return settings.open()
     sizes = parse_shape(shape)
     letters = axes or "tczyx"[-len(sizes) :]
     unknown = sorted(set(letters) - set("tczyx"))
@@ -237,69 +218,13 @@ def refused(prepared: Prepared, options: Options) -> PlanError | None:
 def show(prepared: Prepared, *, tflops: float | None = None, options: Options) -> None:
     """Write a plan for people."""
     from scalesr.engine.executors import LOCAL  # noqa: PLC0415 torch takes seconds
-    from scalesr.tiling import describe  # noqa: PLC0415
+    from scalesr.engine.telling import memory_lines, plan_lines  # noqa: PLC0415
 
-    spec = prepared.spec
-    field = "without bound" if spec.receptive is None else " x ".join(str(2 * reach + 1) for reach in spec.receptive)
     print_heading("What will be done")
-    print_lines(
-        [
-            ("model", f"{spec.name}: mixes {spec.axes}, sees {field} px around a pixel"),
-            ("device", prepared.device),
-            *_isotropic(prepared),
-            *describe(prepared.plan),
-            *_hours(prepared, tflops),
-        ]
-    )
+    print_lines(plan_lines(prepared, tflops=tflops))
     whose = "it needs" if options.scheduler in LOCAL else "each worker needs for one inference at a time"
     print_heading(f"What memory {whose}")
     print_lines(memory_lines(prepared.demand))
-
-
-def _isotropic(prepared: Prepared) -> Lines:
-    """Return what the scale was taken from, if it was."""
-    found = prepared.anisotropy
-    if found is None:
-        return []
-    off = "exactly" if abs(found.deviation) < 1e-9 else f"{found.deviation:+.2%} of it"
-    return [("isotropic", f"planes lie {found.exact:.4g} pixels apart; taken as {found.ratio}, {off}")]
-
-
-def _hours(prepared: Prepared, tflops: float | None) -> Lines:
-    """Return how long the network takes, where it counts what it does."""
-    found = prepared.plan
-    if not found.passes:
-        return []
-    from scalesr.engine.cost import rate_of  # noqa: PLC0415 torch takes seconds
-
-    rate = rate_of(prepared.rate, tflops=tflops)
-    said = {"given": "as given", "measured": "as measured here", "assumed": "assumed of a GPU; give yours by --tflops"}
-    hours = found.flops / rate.flops / 3600
-    each = hours * 1e9 / prod(found.lattice.out_shape)
-    speed = f"{rate.flops / 1e12:.3g} TFLOP/s, {said[rate.origin]}"
-    return [("time", f"{_in_hours(hours)} at {speed}; for a gigavoxel {_in_hours(each)}")]
-
-
-def _in_hours(hours: float) -> str:
-    return f"{hours:,.3g} hours" if hours >= 0.1 else f"{hours * 3600:.3g} seconds"
-
-
-def memory_lines(demand: Demand) -> Lines:
-    """Return the memory of a run and what it is made of."""
-    from scalesr.tiling import human_bytes  # noqa: PLC0415
-
-    lines = []
-    for name, total, terms in (
-        ("memory", demand.host_bytes, demand.host),
-        ("GPU memory", demand.device_bytes, demand.device),
-    ):
-        if terms:
-            lines.append((name, f"{human_bytes(total)} at most, allocator's slack included"))
-            lines += [
-                (f"  {term.name}", f"{human_bytes(term.total)} = {term.count} x {human_bytes(term.each)}")
-                for term in terms
-            ]
-    return lines
 
 
 def document(prepared: Prepared, refusal: PlanError | None, *, tflops: float | None = None) -> dict[str, Any]:

@@ -4,51 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from scalesr.cli.failing import FILLED
-from scalesr.cli.outcome import filled, traffic_lines
+from scalesr.cli.outcome import filled
 from scalesr.cli.output import note, print_heading, print_json, print_lines, screen
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from scalesr.cli.output import Lines
     from scalesr.engine import Callback, Options, PlateResult, PreparedPlate
     from scalesr.errors import PlanError
     from scalesr.images import Image, Plate
+    from scalesr.report import Report
 
 FAILED = 10
 """Exit code of a run that finished, but could not do all fields of a plate."""
 _SHOWN = 5
-_PANEL = "Plates"
-
-Fields = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME[,NAME...]",
-        help="Which fields of a plate: wells (B3, B/3) or fields (B/3/0), with * and ?: B/* is row B, */0 the field 0 "
-        "of every well.",
-        show_default="all",
-        rich_help_panel=_PANEL,
-    ),
-]
-NormaliseBy = Annotated[
-    Literal["plate", "field"],
-    typer.Option(
-        help="plate: one normalisation for all fields, so that intensities stay comparable between wells; it reads "
-        "the plate once more where the model needs percentiles. field: each by its own.",
-        rich_help_panel=_PANEL,
-    ),
-]
-
-
-def parse_fields(text: str | None) -> tuple[str, ...]:
-    """Return the patterns of a list of fields; none where nothing was said."""
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def refuse_fields(text: str | None, url: str) -> None:
@@ -71,14 +47,27 @@ def run_fields(
     fields: tuple[str, ...],
     normalise_by: Literal["plate", "field"],
     callbacks: Sequence[Callback],
+    target_options: Mapping[str, Any] | None,
+    report: Report | None,
+    told: Callable[[str], None],
 ) -> PlateResult:
-    """Run a plate."""
-    from scalesr.engine import run  # noqa: PLC0415 torch takes seconds
+    """Run a plate; `told` hears where its report is."""
+    from scalesr.report import run  # noqa: PLC0415 torch takes seconds
 
-    return run(plate, target, options=options, callbacks=callbacks, fields=fields, normalise_by=normalise_by)
+    return run(
+        plate,
+        target,
+        options=options,
+        callbacks=callbacks,
+        target_options=target_options,
+        fields=fields,
+        normalise_by=normalise_by,
+        report=report,
+        told=told,
+    )
 
 
-def tell_result(result: PlateResult, *, source: str, quiet: bool, json: bool) -> None:
+def tell_result(result: PlateResult, *, source: str, report: str | None, quiet: bool, json: bool) -> None:
     """Tell what came of a plate.
 
     Raises
@@ -88,10 +77,12 @@ def tell_result(result: PlateResult, *, source: str, quiet: bool, json: bool) ->
     """
     code = FAILED if result.failed else FILLED if result.bad_chunks else 0
     if json:
-        print_json(_result_document(result, source=source) | {"exit_code": code})
+        print_json(_result_document(result, source=source) | {"report": report, "exit_code": code})
     else:
         if not quiet:
-            print_lines(_result_lines(result))
+            from scalesr.engine.telling import plate_lines  # noqa: PLC0415 torch takes seconds
+
+            print_lines([*plate_lines(result), *([("report", report)] if report else [])])
             if result.measurement is not None:
                 from scalesr.cli.figures import show as show_figures  # noqa: PLC0415 torch takes seconds
 
@@ -103,13 +94,22 @@ def tell_result(result: PlateResult, *, source: str, quiet: bool, json: bool) ->
         raise typer.Exit(code)
 
 
-def dry_run_fields(plate: Plate, target: str, options: Options, *, fields: str | None, quiet: bool, json: bool) -> None:
+def dry_run_fields(
+    plate: Plate,
+    target: str,
+    options: Options,
+    *,
+    fields: tuple[str, ...],
+    target_options: Mapping[str, Any] | None,
+    quiet: bool,
+    json: bool,
+) -> None:
     """Check everything that a run of a plate checks before it begins, and show its plan."""
     from scalesr.engine import check_plate_target, prepare_plate  # noqa: PLC0415 torch takes seconds
     from scalesr.images import Location  # noqa: PLC0415
 
-    ready = prepare_plate(plate, options, fields=parse_fields(fields))
-    check_plate_target(plate, Location.parse(target), options)
+    ready = prepare_plate(plate, options, fields=fields)
+    check_plate_target(plate, Location.parse(target, target_options), options)
     if json:
         print_json(plan_document(ready, None) | {"dry_run": True})
     elif not quiet:
@@ -203,35 +203,6 @@ def _plate_document(plate: Plate, states: Counter[str], first: Image | None) -> 
         "fields_done": states["whole"],
         "first_field": None if first is None else document(first),
     }
-
-
-def _result_lines(result: PlateResult) -> Lines:
-    done, there, failed = (len(found) for found in (result.of("done"), result.of("there"), result.failed))
-    words = [f"{done:,} done"]
-    words += [f"{there:,} were there"] if there else []
-    words += [f"{failed:,} failed"] if failed else []
-    rate = f", {done / result.seconds * 60:,.3g} fields a minute" if done and result.seconds > 0 else ""
-    lines = [
-        ("written", result.plate.url),
-        (
-            "fields",
-            f"{done:,} done" + (f", {there:,} were there" if there else "") + (f", {failed:,} failed" * bool(failed)),
-        ),
-        ("time", f"{result.seconds:.1f} s{rate}"),
-        ("normalised", "each field by itself" if result.normalisation is None else result.normalisation.origin),
-    ]
-    for name, field, what in (
-        ("clipped", "clipped", "voxels did not fit into the number format"),
-        ("replaced", "not_finite", "voxels of the input were NaN or infinite"),
-        ("masked", "masked", "voxels of the input were not measured"),
-    ):
-        count = sum(getattr(outcome, field) for outcome in result.outcomes)
-        if count:
-            lines.append((name, f"{count:,} {what}"))
-    lines += traffic_lines(result.traffic)
-    if result.left_out:
-        lines.append(("left out", f"of the normalisation: {_named(list(result.left_out))}"))
-    return lines
 
 
 def _tell_failed(result: PlateResult) -> None:

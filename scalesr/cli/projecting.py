@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalesr.cli.output import print_heading, print_lines, screen
-from scalesr.cli.values import OptionError, parse_bytes
+from scalesr.jobs.values import OptionError, parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

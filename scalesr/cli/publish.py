@@ -6,12 +6,11 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scalesr.cli import options as given  # noqa: TC001 typer reads annotations while the program runs
 from scalesr.cli.failing import reporting
 from scalesr.cli.options import told
-from scalesr.cli.output import print_json, print_lines, screen
+from scalesr.cli.output import counting, print_json, print_lines
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -59,9 +58,7 @@ def publish(
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         from scalesr.images.publishing import publish_image  # noqa: PLC0415 zarr takes most of a second
 
-        columns = (TextColumn("publishing"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-        console = screen("err")
-        with Progress(*columns, console=console, disable=quiet or json or not console.is_terminal) as bar:
+        with counting(shown=not quiet and not json) as bar:
             task = bar.add_task("publishing", total=None)
             done = publish_image(
                 target,

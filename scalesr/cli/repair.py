@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import DAMAGED, reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import note, print_heading, print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_bytes
 from scalesr.cli.verify import fault_lines, finding_lines, holds_plate, watching
+from scalesr.jobs import crew as of_clusters
+from scalesr.jobs.images import Fields  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.jobs.values import OptionError, parse_bytes, parse_fields
 
 if TYPE_CHECKING:
     from scalesr.engine import Repair
@@ -56,7 +57,7 @@ def repair(
             help="pickle: call the function of a package, or load the pickle, that the output says it was made with."
         ),
     ] = "safe",
-    fields: of_plates.Fields = None,
+    fields: Fields = None,
     scheduler: of_clusters.Scheduler = "threads",
     workers: of_clusters.Workers = None,
     memory: given.Memory = None,
@@ -102,7 +103,7 @@ def repair(
                     f"{target} is a plate, whose fields have inputs of their own.",
                     remedy="Repair its fields one by one with --input, such as OUT/A/1/0.",
                 )
-            _repair_fields(target, of_plates.parse_fields(fields), how, quiet=quiet, json=json)
+            _repair_fields(target, parse_fields(fields), how, quiet=quiet, json=json)
             return
         of_plates.refuse_fields(fields, target)
         with ExitStack() as stack:

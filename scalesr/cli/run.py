@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scalesr.cli import clusters as of_clusters
-from scalesr.cli import options as given
+from scalesr.cli import options as shared
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import FILLED, reporting
-from scalesr.cli.options import engine_options, told
-from scalesr.cli.outcome import filled, result_document, result_lines
+from scalesr.cli.jobs import asked, place_of, with_settings
+from scalesr.cli.options import told
+from scalesr.cli.outcome import filled, result_document
 from scalesr.cli.output import note, print_json, print_lines, screen
-from scalesr.cli.values import OptionError, parse_metrics, positive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scalesr.engine import Callback, Options
     from scalesr.images import Image
+    from scalesr.report import Report
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -50,6 +52,12 @@ On a cluster that is there, and on 4 to 64 jobs of SLURM, each with eight cores:
   [cyan]scalesr run s3://lab/in.ome.zarr s3://lab/out.ome.zarr --scheduler tcp://head:8786[/cyan]
   [cyan]scalesr run in.ome.zarr out.ome.zarr --scheduler slurm --workers 4-64 --cluster-options slurm.yaml[/cyan]
 
+All of it in one file that can be reviewed, begun with one that holds every setting:
+
+  [cyan]scalesr schema --defaults > job.yaml[/cyan]
+  [cyan]scalesr run job.yaml[/cyan]
+  [cyan]scalesr run job.yaml --resume --workers 8[/cyan]
+
 From as many terminals, jobs or machines as there are, without any scheduler; any of them may die:
 
   [cyan]scalesr run s3://lab/in.ome.zarr s3://lab/out.ome.zarr --share[/cyan]
@@ -66,34 +74,13 @@ From as many terminals, jobs or machines as there are, without any scheduler; an
 GRACE = 25.0
 """Seconds from the order to leave until what is at work is stopped: SLURM and Kubernetes kill after 30."""
 _OUTPUT = "Output"
-_MEASURE = "Measure on the way"
-_TROUBLE = "If something is wrong with the input"
 
 
+@with_settings()
 def run(
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help="An OME-Zarr image or plate: a folder, or an address such as s3://...")
-    ],
-    target: Annotated[str, typer.Argument(metavar="OUT", help="Where the new OME-Zarr image or plate goes.")],
+    context: typer.Context,
     *,
-    series: given.Series = None,
-    level: given.Level = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", metavar="", help="Go on with a run that stopped.", rich_help_panel=_OUTPUT)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace an image that is there.", rich_help_panel=_OUTPUT)
-    ] = False,
-    share: Annotated[
-        bool,
-        typer.Option(
-            "--share",
-            metavar="",
-            help="Work at OUT together with all others that are given the same command, here or on machines that see "
-            "OUT; each takes blocks that nobody has. Goes on with what is there.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = False,
+    given: dict[str, Any],
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -106,191 +93,108 @@ def run(
             metavar="FILE", help="Append what happens to a file, a line of JSON each.", rich_help_panel=_OUTPUT
         ),
     ] = None,
-    quiet: given.Quiet = False,
-    model: given.Model = "default",
-    scale: given.Scale = None,
-    model_axes: given.ModelAxes = None,
-    sampling: given.Sampling = "auto",
-    settings: given.Set = None,
-    strategy: given.Strategy = "auto",
-    trust: given.Trust = "safe",
-    normalise: Annotated[
-        str,
+    report: Annotated[
+        Literal["html", "none"] | None,
         typer.Option(
-            metavar="WAY|LOW,HIGH",
-            help="Which intensities become 0 and 1 for the network: percentile (0.1 and 99.9 of each channel), dtype "
-            "(the range of the number format), none, or two values; auto chooses by image and model.",
-            rich_help_panel="Model",
-        ),
-    ] = "auto",
-    out_dtype: given.OutDtype = None,
-    flux: given.Flux = "auto",
-    mask: given.Mask = "auto",
-    missing_planes: given.MissingPlanes = "auto",
-    deviation: Annotated[
-        str,
-        typer.Option(
-            metavar="beside|none|PLACE",
-            help="Where the standard deviations go that some models return: beside, the image `deviation` inside OUT; "
-            "none, nowhere; or an image of their own.",
+            help="html: leave a page in OUT that shows what was done. none: do not.",
+            show_default="what SCALESR_REPORT says, else html",
             rich_help_panel=_OUTPUT,
         ),
-    ] = "beside",
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[,NAME...]",
-            help="Figures of quality to take of the blocks as they are made: against --reference, or against IN "
-            "(consistency, ...); `scalesr measure --list` names all.",
-            show_default="psnr,ssim,mae,pearson with --reference",
-            rich_help_panel=_MEASURE,
-        ),
     ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REF", help="What OUT should look like: an image of the same pixels.", rich_help_panel=_MEASURE
-        ),
-    ] = None,
-    data_range: Annotated[
-        float | None,
-        typer.Option(
-            metavar="RANGE",
-            help="Largest minus smallest possible intensity; needed for psnr and ssim of floats.",
-            show_default="of the number format",
-            rich_help_panel=_MEASURE,
-        ),
-    ] = None,
-    cell: given.Cell = None,
-    halo: given.Halo = None,
-    blend: given.Blend = None,
-    block: given.Block = None,
-    shard: given.Shard = None,
-    batch: given.Batch = None,
-    calibrate: given.Calibrate = "never",
-    precision: given.Precision = "fp32",
-    device: given.Device = "auto",
-    threads: given.Threads = 1,
-    scheduler: of_clusters.Scheduler = "threads",
-    workers: of_clusters.Workers = None,
-    memory: given.Memory = None,
-    cluster_options: of_clusters.ClusterOptions = None,
-    wait: of_clusters.Wait = None,
-    tls_ca: of_clusters.TlsCa = None,
-    tls_cert: of_clusters.TlsCert = None,
-    tls_key: of_clusters.TlsKey = None,
-    on_bad_block: Annotated[
-        Literal["stop", "fill"],
-        typer.Option(help="When a chunk of the image cannot be decoded.", rich_help_panel=_TROUBLE),
-    ] = "stop",
-    on_nan: Annotated[
-        Literal["stop", "fill"],
-        typer.Option(help="When the image holds NaN or infinity.", rich_help_panel=_TROUBLE),
-    ] = "stop",
-    fields: of_plates.Fields = None,
-    normalise_by: of_plates.NormaliseBy = "plate",
-    json: given.Json = False,
-    traceback: given.Traceback = False,
+    quiet: shared.Quiet = False,
+    json: shared.Json = False,
+    traceback: shared.Traceback = False,
 ) -> None:
-    """Super-resolve or restore an image of any size, or each field of a plate. Memory does not grow with the image."""
-    with reporting(style=told(json), stack="shown" if traceback else "hidden"), ExitStack() as signals:
-        if share and overwrite:
-            raise OptionError(
-                "--share works at an output together with others, --overwrite removes it.",
-                remedy="Remove the output before you start the first of them, and leave out --overwrite.",
-            )
-        with screen("err").status("starting"):
-            options = engine_options(
-                scale=scale,
-                cell=cell,
-                halo=halo,
-                blend=blend,
-                block=block,
-                shard=shard,
-                memory=memory,
-                normalise=normalise,
-                resume=resume or share,
-                overwrite=overwrite,
-                model=model,
-                axes=model_axes,
-                strategy=strategy,
-                sampling=sampling,
-                settings=settings,
-                missing_planes=missing_planes,
-                trust=trust,
-                out_dtype=out_dtype,
-                flux=flux,
-                mask=mask,
-                deviation=deviation,
-                level=level,
-                batch=batch,
-                calibrate=calibrate,
-                precision=precision,
-                device=device,
-                threads=threads,
-                scheduler=scheduler,
-                workers=workers,
-                cluster_options=cluster_options,
-                wait=wait,
-                tls_ca=tls_ca,
-                tls_cert=tls_cert,
-                tls_key=tls_key,
-                on_bad_block=on_bad_block,
-                on_nan=on_nan,
-                metrics=tuple(parse_metrics(metrics) or ()),
-                reference=reference,
-                data_range=positive(data_range, "--data-range"),
-                share="claims" if share else "nothing",
-            )
-            # Late: torch takes seconds, and help texts and mistyped options need none of it.
-            from scalesr.images import Plate, open_any  # noqa: PLC0415
+    """Super-resolve or restore an image of any size, or each field of a plate. Memory does not grow with the image.
 
-            found = open_any(source, series=series)
-            if share:
+    IN may also be a job file, NAME.yaml, that holds all of a run; what is given beside it wins over it.
+    """
+    with reporting(style=told(json), stack="shown" if traceback else "hidden"), ExitStack() as signals:
+        with screen("err").status("starting"):
+            settings, options = asked(context, given, quiet=quiet or json)
+            target = place_of(settings)
+            # Late: torch takes seconds, and help texts and mistyped options need none of it.
+            from scalesr.images import Plate  # noqa: PLC0415
+
+            found = settings.open()
+            if settings.share:
                 from scalesr.engine.claiming import told_to_leave  # noqa: PLC0415
 
                 signals.enter_context(told_to_leave(seconds=GRACE))
+        store = settings.store_of_target()
         if not isinstance(found, Plate):
-            of_plates.refuse_fields(fields, found.url)
-            _run_image(found, target, options, dry_run=dry_run, log=log, quiet=quiet, json=json)
+            of_plates.refuse_fields(settings.fields, found.url)
+            _run_image(
+                found, target, options, store=store, dry_run=dry_run, log=log, report=report, quiet=quiet, json=json
+            )
             return
         if dry_run:
-            of_plates.dry_run_fields(found, target, options, fields=fields, quiet=quiet, json=json)
+            fields = settings.patterns()
+            of_plates.dry_run_fields(
+                found, target, options, fields=fields, target_options=store, quiet=quiet, json=json
+            )
             return
+        places: list[str] = []
         with ExitStack() as stack:
             callbacks = _callbacks(stack, log=log, shown=not quiet and not json)
-            chosen = of_plates.parse_fields(fields)
             result = of_plates.run_fields(
-                found, target, options, fields=chosen, normalise_by=normalise_by, callbacks=callbacks
+                found,
+                target,
+                options,
+                fields=settings.patterns(),
+                normalise_by=settings.normalise_by,
+                callbacks=callbacks,
+                target_options=store,
+                report=report,
+                told=places.append,
             )
-        of_plates.tell_result(result, source=found.url, quiet=quiet, json=json)
+        of_plates.tell_result(result, source=found.url, report=next(iter(places), None), quiet=quiet, json=json)
 
 
 def _run_image(
-    image: Image, target: str, options: Options, *, dry_run: bool, log: str | None, quiet: bool, json: bool
+    image: Image,
+    target: str,
+    options: Options,
+    *,
+    store: Mapping[str, Any] | None,
+    dry_run: bool,
+    log: str | None,
+    report: Report | None,
+    quiet: bool,
+    json: bool,
 ) -> None:
     from scalesr.cli.plan import document, show  # noqa: PLC0415 torch takes seconds
     from scalesr.engine import check_memory, check_target, prepare, subject_of  # noqa: PLC0415
-    from scalesr.engine import run as run_engine  # noqa: PLC0415
+    from scalesr.report import run as run_reported  # noqa: PLC0415
 
     if dry_run:
         prepared = prepare(subject_of(image, level=options.level), options)
         check_memory(prepared, options)
-        check_target(image, target, options=options)
+        check_target(image, target, options=options, target_options=store)
         if json:
             print_json(document(prepared, None) | {"dry_run": True})
         elif not quiet:
             show(prepared, options=options)
             note("Dry run: nothing was written.")
         return
+    places: list[str] = []
     with ExitStack() as stack:
-        result = run_engine(
-            image, target, options=options, callbacks=_callbacks(stack, log=log, shown=not quiet and not json)
+        callbacks = _callbacks(stack, log=log, shown=not quiet and not json)
+        result = run_reported(
+            image,
+            target,
+            options=options,
+            callbacks=callbacks,
+            target_options=store,
+            report=report,
+            told=places.append,
         )
     if json:
-        print_json(result_document(result, source=image.url))
+        print_json(result_document(result, source=image.url) | {"report": next(iter(places), None)})
     elif not quiet:
-        print_lines(result_lines(result))
+        from scalesr.engine.telling import result_lines  # noqa: PLC0415 torch takes seconds
+
+        print_lines([*result_lines(result), *(("report", place) for place in places)])
         if result.measurement is not None:
             from scalesr.cli.figures import show as show_figures  # noqa: PLC0415 torch takes seconds
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalesr.cli.output import print_heading, print_lines, screen
-from scalesr.cli.values import OptionError, positive
+from scalesr.jobs.values import OptionError, positive
 
 if TYPE_CHECKING:
     from scalesr.engine import Prepared

@@ -22,7 +22,7 @@ from scalesr.cli.training import (
     settle_device,
     show_taught,
 )
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from scalesr.hyres.settings import TrainingSettings

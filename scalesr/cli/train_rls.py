@@ -11,7 +11,8 @@ from scalesr.cli import training_options as usual
 from scalesr.cli.training import Titles
 from scalesr.cli.training_course import CODES, Asked, Course, teaching
 from scalesr.cli.training_files import open_objects
-from scalesr.cli.values import OptionError, parse_whole
+from scalesr.cli.values import parse_whole
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from scalesr.learning import Judged, Source

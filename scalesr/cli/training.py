@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from scalesr.cli.output import note, print_lines, screen
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,6 +83,7 @@ def bar(titles: Titles, *, shown: bool) -> Iterator[Callable[[Where], None]]:
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[scores]}", style="cyan"),
     )
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as found:

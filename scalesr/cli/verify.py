@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalesr.cli import clusters as of_clusters
 from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import DAMAGED, reporting
 from scalesr.cli.options import told
 from scalesr.cli.output import print_heading, print_json, print_lines, screen
+from scalesr.jobs import crew as of_clusters
+from scalesr.jobs.images import Fields  # noqa: TC001 typer reads annotations while the program runs
+from scalesr.jobs.values import parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +52,7 @@ _KINDS = {
 def verify(
     target: Annotated[str, typer.Argument(metavar="OUT", help="The output of a run: an OME-Zarr image or plate.")],
     *,
-    fields: of_plates.Fields = None,
+    fields: Fields = None,
     scheduler: of_clusters.Scheduler = "threads",
     workers: of_clusters.Workers = None,
     cluster_options: of_clusters.ClusterOptions = None,
@@ -94,7 +96,7 @@ def verify(
                 found = verify_image(target, **how)
                 whole = found.whole
             else:
-                each = verify_plate(plate, fields=of_plates.parse_fields(fields), **how)
+                each = verify_plate(plate, fields=parse_fields(fields), **how)
                 whole = all(not isinstance(one, str) and one.whole for one in each.values())
         code = 0 if whole else DAMAGED
         if json:

@@ -1,5 +1,6 @@
 """Runs a plan: tasks, the window of blocks in flight, executors, the ledger, devices and events."""
 
+from scalesr.engine.ahead import plan
 from scalesr.engine.events import (
     BatchReduced,
     BlockDone,
@@ -77,6 +78,7 @@ __all__ = [
     "empty_subject",
     "lazy",
     "measure",
+    "plan",
     "prepare",
     "prepare_plate",
     "repair",

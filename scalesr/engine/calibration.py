@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from scalesr.engine.allocator import keep_freed_memory
+from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.engine.inference import out_of_memory
 from scalesr.engine.ledger import device_class
 from scalesr.errors import PlanError
@@ -25,6 +26,7 @@ from scalesr.models import load, recall, remember
 from scalesr.tiling import choose_unit, round_up
 
 if TYPE_CHECKING:
+    from scalesr.engine.events import Callback
     from scalesr.models import Model, ModelRef, Precision
 
 TILES = {
@@ -34,6 +36,7 @@ TILES = {
 """Edges that are tried, by kind of device and number of axes that the model mixes."""
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16)}
 """Batches that are tried."""
+STAGE = "trying tiles and batches"
 LONGEST = 4.0
 """Seconds after which a candidate is too slow to try anything larger."""
 
@@ -72,6 +75,7 @@ def calibrate(
     threads: int,
     slots: int,
     how: Literal["once", "again"],
+    tell: Callback = lambda _: None,
 ) -> Calibration:
     """Measure tiles and batches, or return what was measured before on this machine.
 
@@ -87,6 +91,8 @@ def calibrate(
         Inferences side by side.
     how
         ``once`` returns what was measured before; ``again`` measures in any case.
+    tell
+        Called with each event.
 
     Raises
     ------
@@ -109,18 +115,22 @@ def calibrate(
     if stored is not None:
         return Calibration(trials=tuple(Trial(**trial | {"cell": tuple(trial["cell"])}) for trial in stored["trials"]))
     model = load(ref, device=device, precision=precision)
-    found = Calibration(trials=tuple(_trials(model, halo, device, threads, slots)))
+    found = Calibration(trials=tuple(_trials(model, halo, device, threads, slots, tell)))
     if not found.trials:
         raise PlanError(f"Not even the smallest tile fits into the memory of {device}.", remedy="Lower --halo.")
     remember(key, asdict(found))
     return found
 
 
-def _trials(model: Model, halo: tuple[int, ...], device: str, threads: int, slots: int) -> list[Trial]:
+def _trials(model: Model, halo: tuple[int, ...], device: str, threads: int, slots: int, tell: Callback) -> list[Trial]:
     kind = "cuda" if device.startswith("cuda") else "cpu"
     spec = model.spec
     trials: list[Trial] = []
-    for edge in TILES[kind][len(spec.axes)]:
+    edges = TILES[kind][len(spec.axes)]
+    tell(StageStarted(name=STAGE, total=len(edges)))
+    for number, edge in enumerate(edges):
+        if number:
+            tell(StageAdvanced(name=STAGE))
         cell = tuple(
             _cell(edge, margin, choose_unit(scale, spec.multiple))
             for margin, scale in zip(halo, spec.scale, strict=True)
@@ -135,6 +145,7 @@ def _trials(model: Model, halo: tuple[int, ...], device: str, threads: int, slot
             trials.append(Trial(cell=cell, batch=batch, rate=slots * batch * prod(cell) / seconds))
             if seconds > LONGEST:
                 break
+    tell(StageAdvanced(name=STAGE))
     return trials
 
 

@@ -65,6 +65,8 @@ class RunStarted(Event):
     """Who does it, in words."""
     done: int
     """Blocks that an earlier run left finished."""
+    slots: int = 0
+    """Inferences that go on side by side; 0 where nobody knows."""
 
 
 @dataclass(frozen=True, kw_only=True)

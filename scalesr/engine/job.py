@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from scalesr.models import ModelRef
     from scalesr.tiling import Plan
 
+KEPT = 16
+"""Images that a process keeps open, of either kind: one in a store is a megabyte, and a worker of a cluster may serve
+runs for months."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -92,12 +96,12 @@ class Job:
         return ledger_files(self.output.url, self.output.storage_options)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=KEPT)
 def _image(url: str, options: StoreOptions) -> Image:
     return open_image(url, storage_options=options)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=KEPT)
 def _writer(output: ImageWriter) -> ImageWriter:
     return output
 

@@ -13,30 +13,33 @@ from dask.highlevelgraph import HighLevelGraph
 
 from scalesr.engine.array_source import ArraySource
 from scalesr.engine.inference import STOP, infer_cells
+from scalesr.engine.labelled import as_image
 from scalesr.engine.options import Options
 from scalesr.engine.preparing import prepare, subject_of
 from scalesr.engine.reading import read_cells
 from scalesr.engine.settling import make_job
 from scalesr.engine.voxels import to_voxels
 from scalesr.errors import PlanError
-from scalesr.images import ArrayImage, Image, Location, open_image
+from scalesr.images import ArrayImage, Location
 from scalesr.tiling import reflected_span
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from scalesr.engine.array_source import Part
     from scalesr.engine.job import Job
-    from scalesr.images import ImageLayout
+    from scalesr.engine.labelled import Source
+    from scalesr.images import Image, ImageLayout
     from scalesr.tiling import Index
 
 
 def lazy(
-    source: str | os.PathLike[str] | Image,
+    source: Source,
     *,
+    dims: str | None = None,
+    pixel_sizes: float | Mapping[str, float] | None = None,
     options: Options | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **changes: Any,
@@ -45,11 +48,18 @@ def lazy(
 
     The values are those that `run` writes, bit for bit. Nothing is stored. Chunks are blocks of one cell unless
     `block` says otherwise, so that a slice computes the tiles that it needs and no others; where tiles are blended, a
-    chunk also computes the tiles above it that fade into it.
+    chunk also computes the tiles above it that fade into it. Of an array, only the chunks that these tiles see are
+    computed.
 
     Parameters
     ----------
-    source, options, storage_options, **changes
+    source
+        As for `run`; or an array of NumPy, dask or xarray, whose labels ``array.scalesr.super_resolve`` keeps.
+    dims
+        Of an array of NumPy or dask, what its dimensions are: one letter of ``tczyx`` for each, slowest first.
+    pixel_sizes
+        Of such an array, micrometres of a pixel, of all axes of space or by axis; without unit, and 1, when not given.
+    options, storage_options, **changes
         As for `run`; what concerns output, scheduler and workers is not looked at.
 
     Returns
@@ -60,10 +70,11 @@ def lazy(
     Raises
     ------
     ScalesrError
-        As `run`, before it writes; also for the strategy ``eigen:K``.
+        As `run`, before it writes; also for the strategy ``eigen:K``, and for arrays of which it is not said, or said
+        twice, what their dimensions are.
     """
     options = Options(**{**(vars(options) if options else {}), **changes})
-    image = source if isinstance(source, Image) else open_image(source, storage_options=storage_options)
+    image = as_image(source, dims=dims, pixel_sizes=pixel_sizes, storage_options=storage_options)
     return lazily(image, options)[0]
 
 

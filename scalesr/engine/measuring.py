@@ -13,13 +13,13 @@ from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.engine.executors import open_executor
 from scalesr.engine.flights import results
 from scalesr.engine.gathering import Survey, buffer_bytes, gather_stretch, stretches
+from scalesr.engine.labelled import as_image, as_other
 from scalesr.engine.mapping import check_maps, write_maps
 from scalesr.engine.memory import GIVEN_BACK_LATE, PROCESS_BYTES
 from scalesr.engine.pairing import match_images
 from scalesr.engine.riding import WITH_REFERENCE
 from scalesr.engine.seams import with_borders
 from scalesr.errors import InputError, InterruptedRunError, PlanError
-from scalesr.images import Image, open_image
 from scalesr.metrics import MAKERS, Settings, State, make_metrics
 from scalesr.metrics.measurement import Measurement
 from scalesr.metrics.walk import context_of, finalized
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from scalesr.engine.events import Callback, Event
     from scalesr.engine.executors import Executor
     from scalesr.engine.gathering import Gathered
+    from scalesr.engine.labelled import Source
     from scalesr.engine.pairing import Position, Subjects
+    from scalesr.images import Image
     from scalesr.metrics import Statistic
 
 STAGE = "measuring"
@@ -44,11 +46,13 @@ Planes = dict[tuple[int, ...], tuple[State, ...]]
 
 
 def measure(
-    output: str | os.PathLike[str] | Image,
+    output: Source,
     *,
-    reference: str | os.PathLike[str] | Image | None = None,
-    measured: str | os.PathLike[str] | Image | None = None,
-    mask: str | os.PathLike[str] | Image | None = None,
+    reference: Source | None = None,
+    measured: Source | None = None,
+    mask: Source | None = None,
+    dims: str | None = None,
+    pixel_sizes: float | Mapping[str, float] | None = None,
     metrics: Sequence[str] | None = None,
     settings: Settings | None = None,
     axes: str | None = None,
@@ -71,13 +75,16 @@ def measure(
     Parameters
     ----------
     output
-        The image that is judged: OME-Zarr by path or URL, or an opened image.
+        The image that is judged: OME-Zarr by path or URL, an opened image, or an array of NumPy, dask or xarray.
     reference
         The truth, or another acquisition, on the same grid.
     measured
         The measurement that the output was made from, on a coarser grid.
     mask
         Pixels that count are not zero in it; on the output's grid.
+    dims, pixel_sizes
+        Of an array of NumPy or dask as output, as for `lazy`. Other such arrays have the same dimensions and cover the
+        same field.
     metrics
         Names from `scalesr.metrics.MAKERS`; a choice by what is given when `None`.
     settings
@@ -113,13 +120,11 @@ def measure(
         for callback in callbacks:
             callback(event)
 
-    def opened(image: str | os.PathLike[str] | Image | None) -> Image | None:
-        return (
-            image if image is None or isinstance(image, Image) else open_image(image, storage_options=storage_options)
-        )
+    image = as_image(output, dims=dims, pixel_sizes=pixel_sizes, storage_options=storage_options)
 
-    image = opened(output)
-    assert image is not None
+    def opened(other: Source | None) -> Image | None:
+        return None if other is None else as_other(other, image, storage_options=storage_options)
+
     settings = Settings(**{**(vars(settings) if settings else {}), **changes})
     subjects = match_images(
         image,

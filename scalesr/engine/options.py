@@ -122,3 +122,6 @@ class Options:
     """What to do with an output that exists."""
     share: Share = "nothing"
     """Whether other processes work at the same output; what the output holds then decides, and `mode` does not."""
+    job: tuple[str, str] | None = None
+    """Job file that these come from, and the SHA-256 of its bytes; the manifest of the output keeps it for its reader,
+    and it decides nothing."""

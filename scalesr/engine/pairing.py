@@ -79,8 +79,13 @@ def match_images(
     if mask is not None:
         other = _matched(view, mask, what="mask")
         if tuple(mask.shape[a] for a in other.space) != tuple(output.shape[a] for a in space):
+            own, wanted = (
+                " x ".join(str(n) for n in sizes)
+                for sizes in ([mask.shape[a] for a in other.space], [output.shape[a] for a in space])
+            )
             raise InputError(
-                f"The mask {mask.url} has another shape than {output.url}.", remedy="Give a mask of the same pixels."
+                f"The mask {mask.url} has {own} pixels, and {output.url} has {wanted}.",
+                remedy="Give a mask of the same pixels.",
             )
         views["mask"] = replace(other, start=view.start)
     if measured is not None:

@@ -17,14 +17,17 @@ from scalesr.engine.executors import LOCAL
 from scalesr.engine.memory import Workers, check_demand, demand
 from scalesr.engine.planes import ISOTROPIC, anisotropy, recorded_missing
 from scalesr.engine.planning import Mixing, Subject, batch_of, channel_axis, make_plan, mixing
+from scalesr.engine.telling import memory_lines, plan_lines
 from scalesr.errors import InputError, PlanError
 from scalesr.images import Axis, ImageLayout, LevelLayout, scaled_geometry
+from scalesr.images.showing import Section, Sheet, Shown
 from scalesr.models import ModelRef, Tailored, leaves_scale_open, load, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scalesr.engine.cost import Rate
+    from scalesr.engine.events import Callback
     from scalesr.engine.memory import Demand
     from scalesr.engine.options import Options
     from scalesr.engine.planes import Anisotropy
@@ -37,9 +40,9 @@ AHEAD = {"cpu": 1, "cuda": 2}
 same cores do both."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An image, a model and options, brought together."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Prepared(Shown):
+    """An image, a model and options, brought together. It shows itself as what the run would do and need."""
 
     ref: ModelRef
     """Names the model."""
@@ -60,6 +63,16 @@ class Prepared:
     rate: Rate | None = None
     """How fast the model runs here, where that was asked for and the model counts what it does."""
 
+    def _sheet(self) -> Sheet:
+        return Sheet(title=f"Plan of a run by {self.spec.name}", sections=self.sections())
+
+    def sections(self) -> tuple[Section, ...]:
+        """Return what the run would do, and what memory it needs."""
+        return (
+            Section(title="What will be done", rows=plan_lines(self)),
+            Section(title="What memory it needs", rows=memory_lines(self.demand)),
+        )
+
 
 def subject_of(image: Image, *, level: int = 0) -> Subject:
     """Return what a plan must know of an image.
@@ -69,9 +82,7 @@ def subject_of(image: Image, *, level: int = 0) -> Subject:
     InputError
         The image has no such level.
     """
-    if not 0 <= level < len(image.levels):
-        raise InputError(f"{image.url} has no level {level}.", remedy=f"Give --level 0 to {len(image.levels) - 1}.")
-    found = image.levels[level]
+    found = image.level(level)
     return Subject(
         axes=image.axes,
         shape=found.shape,
@@ -83,8 +94,8 @@ def subject_of(image: Image, *, level: int = 0) -> Subject:
     )
 
 
-def prepare(subject: Subject, options: Options) -> Prepared:
-    """Settle model, plan, workers and memory.
+def prepare(subject: Subject, options: Options, *, tell: Callback = lambda _: None) -> Prepared:
+    """Settle model, plan, workers and memory. What takes long, where it is asked for, is told: measuring speeds.
 
     Raises
     ------
@@ -123,7 +134,7 @@ def prepare(subject: Subject, options: Options) -> Prepared:
     counts = isinstance(model, Tailored) and eigenimages is None
     # The tile of a model that counts what it does is part of what it does: only its speed is measured.
     if options.calibrate != "never" and not counts:
-        options = _calibrated(options, ref, plan, device)
+        options = _calibrated(options, ref, plan, device, tell)
         plan = make_plan(subject, spec, options, eigenimages=eigenimages)
     workers = spread(plan, options, device)
     if counts:
@@ -175,7 +186,7 @@ def _eigen_spec(subject: Subject, ref: ModelRef, options: Options, eigenimages: 
     return spec_of(load(ref), bands=subject.shape[channel], count=eigenimages, group=batch_of(options))
 
 
-def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str) -> Options:
+def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str, tell: Callback) -> Options:
     """Return the options with the fastest cell and batch where none are given; a cell is no larger than the image."""
     axes = [axis for axis, mixed in zip(plan.lattice.axes, plan.mixed, strict=True) if mixed]
     best = calibrate(
@@ -186,6 +197,7 @@ def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str) -> Opt
         threads=options.threads,
         slots=spread(plan, options, device).slots,
         how="again" if options.calibrate == "again" else "once",
+        tell=tell,
     ).best
     # The plan's own cells are as large as a small image, or a tile of all bands, allows.
     small = [axis.cells == 1 or plan.components is not None for axis in axes]

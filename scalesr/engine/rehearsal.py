@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -162,6 +164,7 @@ def rehearsal(workers: int) -> Iterator[Rehearsed]:
 
 
 def _run_scheduler(pipe: Connection) -> None:
+    _end_with_parent()
     logging.disable(logging.CRITICAL)
 
     async def run() -> None:
@@ -175,6 +178,7 @@ def _run_scheduler(pipe: Connection) -> None:
 
 
 def _run_workers(address: str, count: int, place: str) -> None:
+    _end_with_parent()
     logging.disable(logging.CRITICAL)
     _allow_files()
 
@@ -197,6 +201,19 @@ def _run_workers(address: str, count: int, place: str) -> None:
 
     with dask.config.set(DROWSY):
         asyncio.run(run())
+
+
+def _end_with_parent() -> None:
+    """End this process when that which started it is gone, even killed: hundreds of workers would stay for nobody."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _allow_files() -> None:

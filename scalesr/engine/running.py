@@ -29,9 +29,12 @@ from scalesr.engine.preflight import check_workers
 from scalesr.engine.settling import settle
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
+from scalesr.engine.telling import result_lines
 from scalesr.engine.window import Window
 from scalesr.errors import InterruptedRunError
 from scalesr.images import create_image, open_image
+from scalesr.images.showing import Section, Sheet, Shown
+from scalesr.images.thumbnail import thumbnail
 
 if TYPE_CHECKING:
     import os
@@ -57,9 +60,9 @@ MEASUREMENT = "measurement.json"
 """Where, in the ledger, the figures lie that a run took on its way."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a run left behind."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Result(Shown):
+    """What a run left behind. It shows itself as lines, in a notebook with a small picture and the figures."""
 
     image: Image
     """The output."""
@@ -93,6 +96,13 @@ class Result:
     """What was measured on the way; `None` where nothing was asked for."""
     traffic: Traffic
     """Requests to stores that are not local, of this run; of all images that share its workers at the same time."""
+
+    def _repr_html_(self) -> str:
+        figures = "" if self.measurement is None else self.measurement._repr_html_()
+        return self._sheet().html(thumbnail(self.image)) + figures
+
+    def _sheet(self) -> Sheet:
+        return Sheet(title=f"Run of {self.image.name}", sections=(Section(rows=result_lines(self)),))
 
 
 def run_image(
@@ -223,7 +233,15 @@ def _work(
         take_measured(tally, read_records(job.files, done))
     finish = partial(_finish, job, executor, size=size, spectral=spectral, tell=tell)
     try:
-        tell(RunStarted(plan=job.plan, demand=prepared.demand, executor=executor.description, done=sum(done)))
+        tell(
+            RunStarted(
+                plan=job.plan,
+                demand=prepared.demand,
+                executor=executor.description,
+                done=sum(done),
+                slots=executor.slots,
+            )
+        )
         tell(StageStarted(name=STAGE, total=job.plan.blocks - sum(done)))
         if crew is None:
             for report in Window(job, executor, done, lacking=gone, size=size, tell=tell).run():

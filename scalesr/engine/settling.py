@@ -61,7 +61,7 @@ def settle(
 
     A normalisation that is given is used, whatever the options ask for: that of the plate that the image is part of.
     """
-    prepared = prepare(subject_of(image, level=options.level), options)
+    prepared = prepare(subject_of(image, level=options.level), options, tell=tell)
     check_memory(prepared, options)
     location = Location.parse(target, target_options)
     stored = _stored(location, image, options)

@@ -166,7 +166,7 @@ def simulate(
         # The last blocks of the plan come first; all others count as done.
         done = bytearray(b"\x01") * (plan.blocks - count) + bytearray(count)
         window = Window(
-            _job(prepared, subject, place),
+            rehearsed_job(prepared, subject, place),
             executor,
             done,
             lacking=set(),
@@ -261,7 +261,7 @@ def _seconds(prepared: Prepared) -> float:
     return plan.flops / plan.blocks / rate.flops
 
 
-def _job(prepared: Prepared, subject: Subject, place: str) -> Job:
+def rehearsed_job(prepared: Prepared, subject: Subject, place: str) -> Job:
     """Return what the tasks of such a run would be told; it is sent with each of them."""
     level = Level(
         "0",

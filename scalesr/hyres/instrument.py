@@ -87,7 +87,7 @@ class Instrument:
             found = ", ".join(f"{name}={getattr(self, name)}" for name in wrong)
             raise InputError(
                 f"No instrument has {found}.",
-                remedy="factor is a whole number from 1; counts and full_scale are above 0; washout, gain and "
+                remedy="Give factor as a whole number from 1; counts and full_scale are above 0; washout, gain and "
                 "read_noise are 0 or above; dead is a share below 1; a spot is round and reaches "
                 f"{MOST_REACH} pixels at most.",
             )

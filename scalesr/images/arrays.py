@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scalesr.images.axes import Axis, Channel
+    from scalesr.images.showing import Picture
 
 KINDS = "iuf"
 """Kinds of numbers that pixels can be: integers with and without sign, and floats."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ArrayImage(Image):
     """An image of one resolution whose pixels are those of an array; it can be read and measured like any other.
 
@@ -142,3 +143,7 @@ class ArrayImage(Image):
             "translation": level.translation,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _picture(self) -> Picture | None:
+        """Return a picture of pixels that are there; those of dask would have to be computed."""
+        return super()._picture() if isinstance(self.pixels, np.ndarray) else None

@@ -15,6 +15,9 @@ from scalesr.images.inflating import bounded
 from scalesr.images.locations import Location
 from scalesr.images.reading import BadChunk, decode_into, read_region
 from scalesr.images.shards import ShardReader
+from scalesr.images.showing import Section, Sheet, Shown
+from scalesr.images.thumbnail import thumbnail
+from scalesr.secrecy import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.images.axes import Axis, Channel
+    from scalesr.images.showing import Picture
 
 Version = Literal["0.4", "0.5"]
 """Versions of OME-Zarr: 0.4 lies in Zarr 2, 0.5 in Zarr 3."""
@@ -47,11 +51,12 @@ class Level:
     """Centre of the first pixel in the unit of each axis."""
 
 
-@dataclass(frozen=True)
-class Image:
+@dataclass(frozen=True, repr=False)
+class Image(Shown):
     """An OME-Zarr image: what it says of itself, without any open handle, so that it travels cheaply to a worker.
 
-    Pixels are read from storage each time they are asked for; nothing is kept.
+    Pixels are read from storage each time they are asked for; nothing is kept. In a notebook it shows itself with a
+    small picture, for which no more is read than a plane of the coarsest level.
     """
 
     url: str
@@ -107,6 +112,18 @@ class Image:
     def pixel_sizes(self) -> tuple[float, ...]:
         """Size of a pixel at full resolution in the unit of each axis."""
         return self.levels[0].scale
+
+    def level(self, number: int) -> Level:
+        """Return one of the levels.
+
+        Raises
+        ------
+        InputError
+            The image has no such level.
+        """
+        if not 0 <= number < len(self.levels):
+            raise InputError(f"{self.url} has no level {number}.", remedy=f"Give level 0 to {len(self.levels) - 1}.")
+        return self.levels[number]
 
     def array(self, level: int = 0) -> zarr.Array[Any]:
         """Return the Zarr array of a resolution, read-only."""
@@ -196,3 +213,41 @@ class Image:
             "translation": level.translation,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._title()}; {without_secrets(self.url)})"
+
+    def _repr_html_(self) -> str:
+        return self._sheet().html(self._picture())
+
+    def _title(self) -> str:
+        sizes = ", ".join(f"{axis.name} {size:,}" for axis, size in zip(self.axes, self.shape, strict=True))
+        return f"{self.name}: {sizes}; {self.dtype}"
+
+    def _sheet(self) -> Sheet:
+        facts = [("address", without_secrets(self.url)), ("format", f"OME-Zarr {self.version}")]
+        labels = [channel.label or str(number) for number, channel in enumerate(self.channels)]
+        if labels:
+            more = f" and {len(labels) - _SHOWN:,} more" if len(labels) > _SHOWN else ""
+            facts.append(("channels", ", ".join(labels[:_SHOWN]) + more))
+        rows = [
+            (
+                str(number),
+                *(f"{size:,}" for size in level.shape),
+                ", ".join(
+                    f"{axis.name} {step:.4g}" + (f" {axis.unit}" if axis.unit else "")
+                    for axis, step in zip(self.axes, level.scale, strict=True)
+                    if axis.kind in ("space", "time")
+                ),
+                " x ".join(map(str, level.chunks)),
+            )
+            for number, level in enumerate(self.levels)
+        ]
+        headers = ("level", *self.axis_names, "pixel size", "chunks")
+        return Sheet(title=self._title(), sections=(Section(rows=facts), Section(headers=headers, rows=rows)))
+
+    def _picture(self) -> Picture | None:
+        return thumbnail(self)
+
+
+_SHOWN = 6

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
-from scalesr.errors import InputError
+from scalesr.errors import InputError, ScalesrError
 from scalesr.images.files import Files
 from scalesr.images.locations import Location
 from scalesr.images.opening import ome_attributes, open_group, open_image
@@ -22,6 +22,9 @@ from scalesr.images.plate_layout import (
     parse_paths,
     well_name,
 )
+from scalesr.images.showing import Section, Sheet, Shown
+from scalesr.images.thumbnail import thumbnail
+from scalesr.secrecy import without_secrets
 
 if TYPE_CHECKING:
     import os
@@ -34,14 +37,16 @@ FieldState = Literal["whole", "begun", "absent"]
 
 _READERS = 16
 _SHOWN = 5
+_ROWS, _COLUMNS = 16, 24
 _REMEDY = "Copy the plate again, or take the well out of plate/wells."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plate:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Plate(Shown):
     """An OME-Zarr plate: what it and its wells say of themselves. Fields are paths until one is opened.
 
-    There is no open handle in it, so that it travels cheaply to a worker.
+    There is no open handle in it, so that it travels cheaply to a worker. In a notebook it shows itself with a map of
+    its wells and a small picture of its first field.
     """
 
     url: str
@@ -125,6 +130,36 @@ class Plate:
                 )
             kept.update(found)
         return tuple(path for path in self.fields if path in kept)
+
+    def __repr__(self) -> str:
+        return f"Plate({self._title()}; {without_secrets(self.url)})"
+
+    def _repr_html_(self) -> str:
+        try:
+            picture = thumbnail(self.open_field(self.fields[0]))
+        except (ScalesrError, OSError):
+            picture = None
+        if picture is not None:
+            picture = replace(picture, caption=f"field {self.fields[0]}, {picture.caption}")
+        return self._sheet().html(picture)
+
+    def _title(self) -> str:
+        return f"{self.name}: {_count(len(self.wells), 'well')}, {_count(len(self.fields), 'field')}"
+
+    def _sheet(self) -> Sheet:
+        facts = [("address", without_secrets(self.url)), ("format", f"OME-Zarr {self.version} plate")]
+        if self.layout.acquisitions:
+            facts.append(("acquisitions", ", ".join(a.name or str(a.id) for a in self.layout.acquisitions[:_SHOWN])))
+        if self.left_out:
+            more = ", ..." if len(self.left_out) > _SHOWN else ""
+            named = ", ".join(list(self.left_out)[:_SHOWN]) + more
+            facts.append(("unusable", f"{_count(len(self.left_out), 'well')} that the plate lists: {named}"))
+        sections = [Section(rows=facts)]
+        if len(self.layout.rows) <= _ROWS and len(self.layout.columns) <= _COLUMNS:
+            count = {well.path: str(len(well.fields)) for well in self.wells}
+            rows = [(row, *(count.get(f"{row}/{one}", "") for one in self.layout.columns)) for row in self.layout.rows]
+            sections.append(Section(title="fields of each well", headers=("", *self.layout.columns), rows=rows))
+        return Sheet(title=self._title(), sections=sections)
 
 
 def is_plate(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> bool:
@@ -309,3 +344,7 @@ def _fits(path: str, pattern: str) -> bool:
     wanted = pattern.strip("/")
     named = well_name(wanted)
     return fnmatchcase(path, wanted) or fnmatchcase(well, wanted) or (named is not None and named == well_name(well))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Quantity = Literal["m/z", "wavelength", "wavenumber"]
 """What a band is told by."""
 
-_PATHS: dict[Quantity, str] = {"m/z": "mz", "wavelength": "wavelength", "wavenumber": "wavenumber"}
+SPECTRAL_NAMES: dict[Quantity, str] = {"m/z": "mz", "wavelength": "wavelength", "wavenumber": "wavenumber"}
+"""What the array beside an image is called, or a coordinate along its channels."""
 _MOST = 2**24
 
 
@@ -89,16 +90,16 @@ def write_spectral(
     """
     location = Location.parse(url, storage_options)
     _, version = open_group(location)
-    where = f"{location}/{_PATHS[axis.quantity]}"
+    where = f"{location}/{SPECTRAL_NAMES[axis.quantity]}"
     with writing(where):
         group = zarr.open_group(location.store("write"), mode="r+", zarr_format=3 if version == "0.5" else 2)
-        for path in _PATHS.values():
+        for path in SPECTRAL_NAMES.values():
             if path in group:
                 del group[path]
         attributes = {**axis.attributes, "quantity": axis.quantity, "unit": axis.unit}
         try:
             array = group.create_array(
-                _PATHS[axis.quantity],
+                SPECTRAL_NAMES[axis.quantity],
                 shape=axis.values.shape,
                 chunks=axis.values.shape,
                 dtype=np.float64,
@@ -123,7 +124,7 @@ def read_spectral(image: Image) -> SpectralAxis | None:
     """
     location = Location(image.url, image.storage_options)
     for quantity in get_args(Quantity):
-        path = _PATHS[quantity]
+        path = SPECTRAL_NAMES[quantity]
         try:
             array = zarr.open_array(
                 location.store("read"), path=path, mode="r", zarr_format=3 if image.version == "0.5" else 2

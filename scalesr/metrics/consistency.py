@@ -156,7 +156,7 @@ def _figures_of(sums: NDArray[np.float64], n: NDArray[np.int64], most: float) ->
         "bias": float(error.sum()) / total,
         "gain": gain,
         "offset": None if gain is None else float(d.sum() - gain * m.sum()) / total,
-        "max difference": most,
+        "max difference": abs(most),
     }
 
 

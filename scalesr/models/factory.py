@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from fractions import Fraction
@@ -29,6 +30,7 @@ from scalesr.models.trial import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 GROUP = "scalesr.models"
 """Entry points of this group name functions as here."""
@@ -120,11 +122,11 @@ def find(name: str) -> Callable[..., Any]:
     """
     module, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = _imported(module)
     except Exception as error:
         raise ModelError(
             f"The module '{module}' cannot be imported: {error}",
-            remedy="Install its package, or start Python where it lies; workers need it too.",
+            remedy="Install its package, or work in the folder where it lies; workers need it too.",
         ) from error
     for part in attribute.split("."):
         found = getattr(found, part, None)
@@ -134,3 +136,20 @@ def find(name: str) -> Callable[..., Any]:
         )
     function: Callable[..., Any] = found
     return function
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module, also one that lies in the current folder, where the command line's own Python does not look."""
+    here = str(Path.cwd())
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.split(".")[0] or here in sys.path:
+            raise
+    # Last, and only for this: no file of the folder shall stand in for a library.
+    sys.path.append(here)
+    try:
+        importlib.invalidate_caches()
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(here)

@@ -72,10 +72,9 @@ class Beginning:
         told = self._told(measured)
         # Every so many, wherever they come from.
         held = torch.arange(len(told)) % HELD == 0
-        self.loss, self._weights = min(
+        _, self._weights = min(
             (_fitted(told, latents, held, penalty) for penalty in PENALTIES), key=lambda found: found[0]
         )
-        """Mean squared error of those held back, over the variance of their latents."""
 
     def __call__(self, measured: torch.Tensor) -> torch.Tensor:
         """Return latents, shape (n, latent), of measurements, within the range of those that are known."""

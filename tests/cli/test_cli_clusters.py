@@ -9,10 +9,10 @@ from commands import call, speckle, write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalesr.cli import clusters
-from scalesr.cli.clusters import parse_crew
-from scalesr.cli.values import OptionError
 from scalesr.engine.executors import KINDS, LOCAL, Certificates, Cluster
+from scalesr.jobs import crew as clusters
+from scalesr.jobs.crew import parse_crew
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -151,7 +151,7 @@ def test_the_unforeseen_is_short_and_can_be_traced(monkeypatch: pytest.MonkeyPat
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the moon is full")
 
-    monkeypatch.setattr(sys.modules["scalesr.cli.plan"], "engine_options", broken)
+    monkeypatch.setattr(sys.modules["scalesr.cli.plan"], "asked", broken)
     arguments = ["plan", "--shape", "10,20"]
     result = call(*arguments)
     assert result.exit_code == 1

@@ -6,15 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalesr.cli.values import (
+from scalesr.cli.values import parse_pixel_size, parse_shape
+from scalesr.jobs.values import (
     OptionError,
     parse_bytes,
     parse_normalise,
-    parse_pixel_size,
     parse_planes,
     parse_scale,
     parse_settings,
-    parse_shape,
     parse_sizes,
 )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scalesr.cli.training import Titles, bar, document_taught, help_of, line, one_length, settle_device, show_taught
-from scalesr.cli.values import OptionError
+from scalesr.jobs.values import OptionError
 from scalesr.learning import Progress, Taught
 
 if TYPE_CHECKING:

@@ -46,8 +46,14 @@ class Processes:
     """All that were started, also those that were killed since."""
     _roles: list[Role] = field(default_factory=list)
 
-    def _start(self, role: Role, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "dask", role, *arguments, "--no-dashboard"]
+    def _start(
+        self,
+        role: Role,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        within: tuple[str, ...] = (),
+    ) -> None:
+        command = [*within, sys.executable, "-m", "dask", role, *arguments, "--no-dashboard"]
         if self.secure is not None:
             shown = certificates(self.secure, role=role)
             command += ["--tls-ca-file", shown.authority, "--tls-cert", shown.certificate, "--tls-key", shown.key]
@@ -69,10 +75,13 @@ class Processes:
         protocol, host, port = self.address.replace("//", "").split(":")
         self._start("scheduler", "--protocol", protocol, "--host", host, "--port", port)
 
-    def worker(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start a worker of one thread, with further arguments."""
+    def worker(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, within: tuple[str, ...] = ()
+    ) -> None:
+        """Start a worker of one thread, with further arguments; `within` stands before its command."""
         given = ("--memory-limit", "0") if "--memory-limit" not in arguments else ()
-        self._start("worker", self.address, "--nthreads", "1", *given, *arguments, environment=environment)
+        told = (self.address, "--nthreads", "1", *given, *arguments)
+        self._start("worker", *told, environment=environment, within=within)
 
     def await_workers(self, count: int) -> None:
         """Wait until so many are there."""
@@ -138,16 +147,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def dask_processes(
-    *workers: tuple[str, ...], secure: Path | None = None, logs: Path | None = None, **options: Any
+    *workers: tuple[str, ...],
+    secure: Path | None = None,
+    logs: Path | None = None,
+    host: str = "127.0.0.1",
+    **options: Any,
 ) -> Iterator[Processes]:
     """Start a scheduler, and a worker for each tuple of further arguments; over TLS where there are certificates."""
-    where = f"{'tcp' if secure is None else 'tls'}://127.0.0.1:{free_port()}"
+    where = f"{'tcp' if secure is None else 'tls'}://{host}:{free_port()}"
     processes = Processes(where, secure, logs)
     try:
         processes.scheduler()
         for arguments in workers:
             processes.worker(*arguments, **options)
-        processes.await_workers(len(workers))
+        if workers:
+            processes.await_workers(len(workers))
         yield processes
     finally:
         processes.stop()

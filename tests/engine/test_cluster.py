@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import pytest
+from distributed import Client
 from engine.conftest import voxels
 from engine.dask_processes import dask_processes
 
 import scalesr
 from scalesr.engine import BlockDone
-from scalesr.engine.executors import DaskExecutor
+from scalesr.engine.executors import Cluster, DaskExecutor
+from scalesr.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +96,14 @@ def test_a_machine_that_slept_finds_its_workers_again() -> None:
         assert cluster.scheduler.worker_ttl is None
     finally:
         executor.close(how="finished")
+
+
+def test_a_scheduler_that_goes_away_while_workers_are_waited_for_is_told() -> None:
+    with dask_processes() as cluster:
+        Client(cluster.address, timeout="60s", set_as_default=False).close()
+        strike = Timer(2.0, cluster.kill, ["scheduler"])
+        strike.start()
+        with pytest.raises(PlanError, match=r"went away while its workers were waited for") as told:
+            DaskExecutor.connect(Cluster(where=cluster.address, workers=(1, 1), wait=30), device="cpu")
+        strike.join()
+    assert "--resume" in told.value.remedy

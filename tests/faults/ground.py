@@ -83,6 +83,7 @@ def prepared(folder: Path) -> Iterator[Ground]:
             server=server,
             proxy=before,
             source=source,
+            disk=image.url,
             wanted=wanted,
             ledger=frozenset(ledger.list("scalesr/")),
             checksums=checksums,
@@ -97,6 +98,8 @@ class Ground:
     proxy: Proxy
     """Through which all go that are under test; the watcher goes past it."""
     source: str
+    disk: str
+    """The same input on this machine's disk."""
     wanted: Mapping[str, bytes]
     """Every object of the undisturbed output, but for its ledger."""
     ledger: frozenset[str]
@@ -112,9 +115,9 @@ class Ground:
         """Return the options with which somebody who is not under test opens an output."""
         return self.server.options() if str(target).startswith("s3://") else {}
 
-    def run(self, target: str | Path, *, scheduler: str | Cluster, **given: Any) -> Result:
+    def run(self, target: str | Path, *, scheduler: str | Cluster, source: str | None = None, **given: Any) -> Result:
         """Run in this process."""
-        return scalesr.run(self.source, target, scheduler=scheduler, **TILES, **given)
+        return scalesr.run(source or self.source, target, scheduler=scheduler, **TILES, **given)
 
     def recorded(self, target: str | Path) -> list[int]:
         """Return the blocks that are recorded as done."""

@@ -13,6 +13,7 @@ import torch
 
 from scalesr.errors import ModelError
 from scalesr.models import Model, available, load, resolve
+from scalesr.models.factory import find
 from scalesr.models.network import Network
 
 if TYPE_CHECKING:
@@ -210,6 +211,26 @@ def test_changed_source_is_refused(module: str, tmp_path: Path) -> None:
 def test_functions_that_do_not_serve_are_refused(module: str, name: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         resolve(name, image_channels=None, image_axes="yx")
+
+
+def test_a_file_of_the_current_folder_is_found_and_shadows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = str(tmp_path)
+    (tmp_path / "lying_here.py").write_text("def f():\n    return 3\n")
+    (tmp_path / "json.py").write_text("raise RuntimeError('shadowed')\n")
+    (tmp_path / "needs_another.py").write_text("import nowhere_to_be_found\n")
+    with pytest.raises(ModelError, match="'lying_here' cannot be imported"):
+        find("lying_here:f")
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert find("lying_here:f")() == 3
+        assert find("json:dumps")(1) == "1"
+        with pytest.raises(ModelError, match="nowhere_to_be_found"):
+            find("needs_another:f")
+    finally:
+        sys.modules.pop("lying_here", None)
+    assert here not in sys.path
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def open_label_field(source: Source, *, storage_options: Mapping[str, Any] | Non
         raise InputError(
             f"{field.image.url} has {field.channels} channel(s) of {field.image.dtype}, and labels are one of "
             "integers.",
-            remedy="Give an image with one whole number for each pixel, or make one with label_objects.",
+            remedy="Give an image with one whole number for each pixel, or make one with `scalesr objects label`.",
         )
     return field
 

@@ -22,6 +22,7 @@ from scalesr.engine.executors.kinds import GPU, start_cluster
 from scalesr.engine.executors.landing import Landing, fetched_together
 from scalesr.engine.executors.losses import LostTaskError, fetched, keep_trying, missing, patience, revive
 from scalesr.engine.executors.placing import Placing
+from scalesr.engine.executors.sealing import Seals, opening
 from scalesr.engine.executors.unrecorded import QUIET_SCHEDULER, SCHEDULER_EXTENSIONS
 from scalesr.engine.inference import STOP
 from scalesr.errors import PlanError
@@ -78,6 +79,7 @@ class DaskExecutor:
         self._place = place
         # Threads of this process know what it knows.
         self._told: set[str] | None = None if cluster is not None and not _apart(cluster) else set()
+        self._seals = None if self._told is None else Seals()
         self._name = f"scalesr-{token_hex(8)}"
         self._plugins: list[str] = []
         self._inspecting = Lock()
@@ -179,6 +181,8 @@ class DaskExecutor:
         self._tell()
         stage, _, block = name.partition("-")
         worker = self._placing.place(block) if self._placing is not None and stage == "read" else None
+        if self._seals is not None:
+            function, args = opening(function), tuple(map(self._seals.sealed, args))
         future = self._client.submit(
             function,
             *args,
@@ -297,10 +301,16 @@ def _client(cluster: Cluster, running: Running | None) -> Client:
 def _arrived(client: Client, cluster: Cluster) -> Mapping[str, Any]:
     """Return what the scheduler knows of its workers, as soon as there are enough."""
     least = cluster.workers[0] if cluster.workers is not None else 0 if cluster.kind is None else 1
-    if least:
-        with suppress(TimeoutError):
-            client.wait_for_workers(least, timeout=cluster.wait)
-    workers: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    try:
+        if least:
+            with suppress(TimeoutError):
+                client.wait_for_workers(least, timeout=cluster.wait)
+        workers: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    except OSError as error:
+        raise PlanError(
+            f"The Dask scheduler at {cluster.where} went away while its workers were waited for ({error}).",
+            remedy="Start it again, and then this run; with --resume it goes on where it was.",
+        ) from error
     if not workers and not least:
         raise PlanError(
             f"The Dask scheduler at {cluster.where} has no workers.",

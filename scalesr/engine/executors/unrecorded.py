@@ -8,7 +8,9 @@ from distributed.scheduler import DEFAULT_EXTENSIONS
 
 QUIET_SCHEDULER = {
     "distributed.admin.system-monitor.log-length": 60,
-    "distributed.admin.low-level-log-length": 100,
+    # Each connection keeps its last messages too, and a message to a worker holds tasks: of a thousand workers that
+    # became hundreds of megabytes within ten blocks of each.
+    "distributed.admin.low-level-log-length": 1,
 }
 """Settings under which a scheduler's memory does not grow for the first hour of a run."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.events import Event
+from scalesr.engine.telling import plate_lines
+from scalesr.images.showing import Section, Sheet, Shown
 from scalesr.metrics import Measurement
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from scalesr.images import Plate
     from scalesr.images.stores import Traffic
 
+_SHOWN = 5
 FieldState = Literal["done", "there", "failed"]
 """``done`` by this run; ``there``, whole, from an earlier one; ``failed``, for a reason that is given."""
 
@@ -91,9 +94,9 @@ class FieldOutcome:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlateResult:
-    """What a run of a plate left behind."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlateResult(Shown):
+    """What a run of a plate left behind. It shows itself as lines, in a notebook with the figures."""
 
     plate: Plate
     """The output. It lists all fields that were asked for, by this run and those that it resumes; those that failed are
@@ -108,6 +111,17 @@ class PlateResult:
     """Wall time."""
     traffic: Traffic
     """Requests to stores that are not local."""
+
+    def _repr_html_(self) -> str:
+        figures = self.measurement
+        return self._sheet().html() + ("" if figures is None else figures._repr_html_())
+
+    def _sheet(self) -> Sheet:
+        failed = [(one.field, f"{one.error} {one.remedy}") for one in self.failed[:_SHOWN]]
+        if len(self.failed) > _SHOWN:
+            failed.append(("...", f"and {len(self.failed) - _SHOWN:,} more"))
+        sections = (Section(rows=plate_lines(self)), Section(title="What failed", rows=failed))
+        return Sheet(title=f"Run of the plate {self.plate.name}", sections=sections)
 
     def of(self, state: FieldState) -> tuple[FieldOutcome, ...]:
         """Return the fields that ended in one way."""

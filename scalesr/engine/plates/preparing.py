@@ -18,10 +18,12 @@ from scalesr.engine.plates.kind import Kind, first_of
 from scalesr.engine.preparing import Prepared, check_memory, prepare, spread, subject_of
 from scalesr.errors import InputError, PlanError
 from scalesr.images import Location, Plate, is_plate, open_plate
+from scalesr.images.showing import Section, Sheet, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scalesr.engine.events import Callback
     from scalesr.engine.normalisation import Normalisation
     from scalesr.engine.options import Options
 
@@ -29,13 +31,13 @@ NormaliseBy = Literal["plate", "field"]
 """Whether intensities are normalised by figures of the whole plate, or of each field."""
 MOST = 64
 """Fields at the same time, on however large a cluster."""
-NOT_IN_THE_BYTES = ("mode", "scheduler", "workers", "memory", "device", "model", "trust")
+NOT_IN_THE_BYTES = ("mode", "scheduler", "workers", "memory", "device", "model", "trust", "job")
 """Options that a resumed run may change; of the model and the device, what they are is noted instead."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedPlate:
-    """A plate, a model and options, brought together."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PreparedPlate(Shown):
+    """A plate, a model and options, brought together. It shows itself as what the run would do and need."""
 
     plate: Plate
     """The input."""
@@ -56,6 +58,19 @@ class PreparedPlate:
     def blocks(self) -> int:
         """Blocks of all fields, were all as large as the first."""
         return self.prepared.plan.blocks * len(self.fields)
+
+    def _sheet(self) -> Sheet:
+        rows = [
+            ("plate", repr(self.plate)),
+            ("to run", f"{len(self.fields):,} fields, {self.side_by_side} at a time"),
+            ("blocks", f"{self.blocks:,}, if all fields are as large as {self.kind.field}"),
+        ]
+        if self.missing:
+            rows.append(("unusable", f"{len(self.missing):,} wells: {', '.join(list(self.missing)[:5])}"))
+        return Sheet(
+            title=f"Plan of a run by {self.prepared.spec.name}: each field, such as {self.kind.field}",
+            sections=(Section(title="Which fields", rows=rows), *self.prepared.sections()),
+        )
 
     def for_field(self, path: str) -> Options:
         """Return the options of one field: a reference that is a plate is its field of the same path."""
@@ -92,12 +107,15 @@ class PreparedPlate:
                 "source": self.plate.url,
                 "model": source,
                 "left out of the normalisation": dict(left_out),
+                "job": self.options.job,
                 **versions(),
             },
         )
 
 
-def prepare_plate(plate: Plate, options: Options, *, fields: Sequence[str] = ()) -> PreparedPlate:
+def prepare_plate(
+    plate: Plate, options: Options, *, fields: Sequence[str] = (), tell: Callback = lambda _: None
+) -> PreparedPlate:
     """Settle the fields, the model, the plan of a field, and how many fields go side by side.
 
     Memory is settled here once for all: where the fields that would keep all workers busy need more of it than is
@@ -111,6 +129,8 @@ def prepare_plate(plate: Plate, options: Options, *, fields: Sequence[str] = ())
         What the caller asks for.
     fields
         Patterns of the fields to run; all when there are none.
+    tell
+        Called with each event.
 
     Raises
     ------
@@ -121,7 +141,7 @@ def prepare_plate(plate: Plate, options: Options, *, fields: Sequence[str] = ())
     _check(plate, chosen, options)
     kind, image = first_of(plate)
     options = replace(options, memory=options.memory or int(0.9 * psutil.virtual_memory().available))
-    prepared = prepare(subject_of(image, level=options.level), options)
+    prepared = prepare(subject_of(image, level=options.level), options, tell=tell)
     side_by_side, prepared = _side_by_side(prepared, options, len(chosen))
     # What was measured for the first field serves all.
     options = replace(options, mode="resume", calibrate="once" if options.calibrate == "again" else options.calibrate)

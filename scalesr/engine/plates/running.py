@@ -64,7 +64,7 @@ def run_plate(
     began, meter = perf_counter(), Meter()
     location = Location.parse(target, target_options)
     check_plate_target(plate, location, options)
-    ready = prepare_plate(plate, options, fields=fields)
+    ready = prepare_plate(plate, options, fields=fields, tell=tell)
     stored = _stored(location, options)
     normalisation, left_out = _normalisation(ready, stored, normalise_by=normalise_by, tell=tell)
     manifest = ready.manifest(normalisation, left_out, normalise_by=normalise_by)

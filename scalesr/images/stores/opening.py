@@ -56,7 +56,8 @@ def _surroundings() -> tuple[Any, ...]:
     return os.getpid(), tuple(sorted(said))
 
 
-@lru_cache(maxsize=256)
+# Half a megabyte each where obstore is the client, which has one for each place.
+@lru_cache(maxsize=64)
 def _open(url: str, options: StoreOptions, surroundings: tuple[Any, ...]) -> SteadyStore:
     settings = StoreSettings.of(options)
     given = client_options(options)

@@ -83,6 +83,17 @@ class SteadyStore(WrapperStore[Any]):
             return False
         return found
 
+    async def getsize(self, key: str) -> int:
+        """Return the bytes of an object without reading it.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+        size: int = await self._line.carry(lambda: self._store.getsize(key), place=self._place(key), doing="read")
+        return size
+
     async def set(self, key: str, value: Buffer) -> None:
         """Put an object as a whole."""
         place = self._place(key)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalesr.cli.values import OptionError
+from scalesr.jobs.declaring import Natural, Place
+from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ Workers = Annotated[
         show_default="one for each core",
         rich_help_panel="Speed and memory",
     ),
+    Natural(int),
 ]
 ClusterOptions = Annotated[
     list[str] | None,
@@ -48,6 +50,7 @@ ClusterOptions = Annotated[
         "values are JSON, bare words are texts. Or a .yaml or .json file of such options. What comes later wins.",
         rich_help_panel=_CLUSTER,
     ),
+    Natural(dict[str, Any]),
 ]
 Wait = Annotated[
     float | None,
@@ -66,12 +69,17 @@ TlsCa = Annotated[
         show_default="as Dask's configuration says",
         rich_help_panel=_CLUSTER,
     ),
+    Place(),
 ]
 TlsCert = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Your own certificate.", show_default=False, rich_help_panel=_CLUSTER)
+    str | None,
+    typer.Option(metavar="FILE", help="Your own certificate.", show_default=False, rich_help_panel=_CLUSTER),
+    Place(),
 ]
 TlsKey = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Its key.", show_default=False, rich_help_panel=_CLUSTER)
+    str | None,
+    typer.Option(metavar="FILE", help="Its key.", show_default=False, rich_help_panel=_CLUSTER),
+    Place(),
 ]
 
 
