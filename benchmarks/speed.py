@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from scalesr.tiling import Plan
 
 
-def bare_loop(pixels: NDArray[np.uint16], weights: Path, plan: Plan, *, side_by_side: int) -> NDArray[np.uint16]:
+def bare_loop(
+    pixels: NDArray[np.uint16], weights: Path, plan: Plan, *, side_by_side: int, cores: int | None = None
+) -> NDArray[np.uint16]:
     """Run the same network over the same tiles, in memory, with nothing else around it.
 
-    `side_by_side` inferences run at the same time, each with its share of the cores.
+    `side_by_side` inferences run at the same time, each with its share of the cores, which are all if not given.
     """
     model = load(resolve(str(weights), image_channels=None, image_axes="yx"))
     axis = plan.lattice.axes[0]
@@ -40,7 +42,7 @@ def bare_loop(pixels: NDArray[np.uint16], weights: Path, plan: Plan, *, side_by_
     padded = np.pad(padded, ((0, -pixels.shape[0] % cell), (0, -pixels.shape[1] % cell)), mode="reflect")
     out = np.empty((pixels.shape[0] * scale, pixels.shape[1] * scale), np.uint16)
     origin = torch.zeros((1, 2), dtype=torch.int64)
-    threads = (os.cpu_count() or 1) // side_by_side
+    threads = (cores or os.cpu_count() or 1) // side_by_side
 
     def one(corner: tuple[int, int]) -> None:
         torch.set_num_threads(threads)
