@@ -46,8 +46,15 @@ def opened(page: Page, report: Path, *, scheme: str = "light", width: int = 1280
 
 
 def pixels_of(found: Locator) -> NDArray[np.uint8]:
+    """Return what is drawn once it changes no more: on a busy machine pictures and fonts may still be on their way."""
     image = pytest.importorskip("PIL.Image")
-    return np.asarray(image.open(io.BytesIO(found.screenshot())).convert("RGB"))
+    found.page.evaluate("Promise.all([document.fonts.ready, ...[...document.images].map(one => one.decode())])")
+    before, drawn = b"", found.screenshot()
+    for _ in range(50):
+        if drawn == before:
+            return np.asarray(image.open(io.BytesIO(drawn)).convert("RGB"))
+        before, drawn = drawn, found.screenshot()
+    raise AssertionError("The page does not come to rest.")
 
 
 def test_the_slider_is_moved_by_the_keyboard(page: Page, report: Path) -> None:
