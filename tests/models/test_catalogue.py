@@ -100,7 +100,10 @@ def test_our_own_networks_are_built_from_their_metadata(edsr: Path) -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
         expected = EDSR(**SIZES).eval()(tile)
-    assert torch.allclose(model(tile, torch.zeros(1, 2, dtype=torch.int64)), expected, atol=1e-6)
+    found = model(tile, torch.zeros(1, 2, dtype=torch.int64))
+    assert found.shape == expected.shape
+    # At its border, layers that are merged see another padding; that is context, which runs cut off.
+    assert torch.allclose(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rrdb", "RRDBNet"])
