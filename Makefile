@@ -1,5 +1,5 @@
 # Every target makes the environment it needs; a second call reuses it.
-.PHONY: demo test test-all lint format benchmark notebooks docs train environment clean
+.PHONY: demo test test-all lint format benchmark peers notebooks docs train environment clean
 
 demo:
 	@deploy/environment.sh demo
@@ -26,6 +26,10 @@ environment:
 
 benchmark: environment
 	@.venv/bin/python -m benchmarks
+
+# What scalesr is raced against, each from its release in an environment of its own below .peers.
+peers:
+	@benchmarks/peers/environment.sh
 
 # Runs all notebooks and keeps their outputs in them.
 notebooks:

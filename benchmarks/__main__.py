@@ -28,6 +28,10 @@ FULL = (
     ("latent_search", "compare", "--objects", "phantoms", "--factor", "16", "32"),
     ("workers",),
     ("soak", "--minutes", "60"),
+    ("overhead",),
+    ("floors",),
+    ("ratios",),
+    ("latent_speed",),
 )
 REAL = (
     ("restoring",),
@@ -36,6 +40,7 @@ REAL = (
     ("volume_ablation",),
     ("volume_seams",),
     ("latent_search", "compare", "--objects", "nuclei", "--factor", "16", "32"),
+    ("few_steps",),
 )
 """Those that need the real images."""
 QUICK = (
@@ -52,6 +57,29 @@ QUICK = (
     ("objects", "0.02", "--objects", "1000"),
     ("plates", "--wells", "4", "--fields", "2", "--loop", "2"),
     ("workers", "--size", "1024", "--repeats", "1"),
+    ("overhead", "--blocks", "1", "--block-seconds", "0.05", "--repeats", "1"),
+    ("floors", "--cases", "bands"),
+    ("latent_speed", "--steps", "4", "--repeats", "1", "--one", "1", "--many", "8"),
+    (
+        "device",
+        "--network",
+        "unet3d",
+        "--device",
+        "cpu",
+        "--size",
+        "64",
+        "--features",
+        "4",
+        "--cell",
+        "32",
+        "--block",
+        "1",
+        "--seconds",
+        "0.5",
+        "--precision",
+        "fp32",
+        "bf16",
+    ),
 )
 
 

@@ -55,9 +55,14 @@ def take_out(token: str) -> Any:
 
 
 def locked_away() -> dict[str, Any]:
-    """Return all that is locked away, by token: what another process must be told."""
+    """Return all that is locked away, by token."""
     with _lock:
         return dict(_locker)
+
+
+def named_in(content: bytes) -> dict[str, Any]:
+    """Return what is locked away under the tokens that a pickle holds, by token: what its reader must be told."""
+    return {token: value for token, value in locked_away().items() if token.encode() in content}
 
 
 def take_over(values: Mapping[str, Any]) -> None:

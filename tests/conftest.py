@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dask
 import pytest
 from browsing import browsing
 from hypothesis import HealthCheck, settings
@@ -42,3 +43,10 @@ def page() -> Iterator[Page]:
     """Open an empty page of a real browser."""
     with browsing() as opened:
         yield opened
+
+
+@pytest.fixture
+def quick_refusal() -> Iterator[None]:
+    """Wait five seconds for a scheduler that does not answer, and not Dask's thirty."""
+    with dask.config.set({"distributed.comm.timeouts.connect": "5s"}):
+        yield

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
+import pytest
 from commands import call, speckle
 from PIL import Image as PillowImage
 from small_plates import write_plate
@@ -17,13 +18,14 @@ import scalesr
 from scalesr.engine import plan
 from scalesr.errors import StorageError
 from scalesr.images import ArrayImage, Axis, Channel, Image, create_image, open_image, pyramid_layout
+from scalesr.images.colours import colours_of, rgb
+from scalesr.images.png import png
 from scalesr.images.showing import Section, Sheet
-from scalesr.images.thumbnail import LARGEST, png, thumbnail
+from scalesr.images.thumbnail import LARGEST, thumbnail
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from numpy.typing import NDArray
     from playwright.sync_api import Page
 
@@ -146,6 +148,38 @@ def test_pixels_are_stretched_and_channels_have_their_colours(tmp_path: Path) ->
 def test_png_is_read_by_others() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (7, 5, 3), dtype=np.uint8)
     np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(png(pixels)))), pixels)
+    for grey in (pixels[..., 0], pixels[..., :1]):
+        np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(png(grey)))), pixels[..., 0])
+    entries = pixels[..., 0] % 2
+    shown = np.asarray(PillowImage.open(io.BytesIO(png(entries, palette=[1, 2, 3, 250, 251, 252]))).convert("RGB"))
+    np.testing.assert_array_equal(shown, np.array([[1, 2, 3], [250, 251, 252]])[entries])
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ((None, None), ("00FFFF", "FF00FF")),
+        (("FFFFFF", "ffffff"), ("00FFFF", "FF00FF")),
+        (("ff0000", None), ("FF0000", "FFFFFF")),
+        (("FF000080", "teal"), ("FF0000", "FFFFFF")),
+        (('00FF00")\nvoid main() {', "0000FF"), ("FFFFFF", "0000FF")),
+    ],
+)
+def test_colours_are_those_that_channels_name_and_nothing_else(
+    named: tuple[str | None, ...], expected: tuple[str, ...]
+) -> None:
+    axes = (Axis("c", "channel"), Axis("y", "space"), Axis("x", "space"))
+    channels = tuple(Channel(color=colour) for colour in named)
+    image = ArrayImage.of(np.zeros((2, 4, 5), np.uint16), axes=axes, channels=channels)
+    assert colours_of(image) == expected
+    assert [tuple(rgb(colour)) for colour in ("FF0000", "0000FF")] == [(1, 0, 0), (0, 0, 1)]
+
+
+def test_a_photograph_stays_one_when_programs_call_its_channels_white() -> None:
+    axes = (Axis("c", "channel"), Axis("y", "space"), Axis("x", "space"))
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 12, 10), dtype=np.uint8)
+    white = ArrayImage.of(pixels, axes=axes, channels=(Channel(color="FFFFFF"),) * 3)
+    np.testing.assert_array_equal(picture(white._repr_html_()), np.moveaxis(pixels, 0, 2))
 
 
 def test_nothing_is_computed_for_a_picture_and_what_cannot_be_read_has_none(

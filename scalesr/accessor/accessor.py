@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class ScalesrAccessor:
         ScalesrError
             As `scalesr.lazy`.
         """
-        asked = Options(**{**(vars(options) if options else {}), **changes, "model": model})
+        asked = replace(options or Options(), **{**changes, "model": model})
         pixels, layout = lazily(self.image, asked)
         about = {**self._array.attrs, "scalesr_model": model}
         about |= {f"scalesr_{name}": str(value) for name, value in changes.items()}

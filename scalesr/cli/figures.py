@@ -61,7 +61,9 @@ def _subject_lines(found: Measurement) -> Lines:
 
 
 def _frame_text(frame: Frame) -> str:
+    from scalesr.images.showing import counted  # noqa: PLC0415 zarr takes most of a second
+
     sizes = " x ".join(f"{size:,}" for size in frame.shape)
     pixel = " x ".join(f"{size:.6g}" for size in frame.pixel_size)
-    bands = f"{frame.bands:,} band{'' if frame.bands == 1 else 's'}"
+    bands = counted(frame.bands, "band")
     return f"{sizes} px of {pixel} {frame.unit or '(no unit)'}; {bands}; {frame.dtype}"

@@ -46,11 +46,12 @@ def info(
     """
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         from scalesr.images import Plate, open_any  # noqa: PLC0415 zarr takes most of a second
+        from scalesr.images.opening import UnfinishedError  # noqa: PLC0415
         from scalesr.images.spectral import read_spectral  # noqa: PLC0415
 
         try:
             image = open_any(source, series=series)
-        except InputError:
+        except UnfinishedError:
             made = history(source)
             if made is None:
                 raise
@@ -173,11 +174,10 @@ def _level_lines(levels: tuple[Level, ...]) -> Lines:
 
 
 def _channel_lines(channels: tuple[Channel, ...]) -> Lines:
+    from scalesr.images.showing import few  # noqa: PLC0415 zarr takes most of a second
+
     names = [channel.label or str(number) for number, channel in enumerate(channels)]
-    if not names:
-        return []
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [("channels", ", ".join(names[:_SHOWN]) + more)]
+    return [("channels", few(names, most=_SHOWN))] if names else []
 
 
 def _beside(image: Image) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,7 +10,7 @@ from scalesr.cli import options as given  # noqa: TC001 typer reads annotations 
 from scalesr.cli import settings as setting  # noqa: TC001
 from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.options import told
-from scalesr.cli.output import print_json, print_lines, screen
+from scalesr.cli.output import print_json, print_lines, screen, watched
 from scalesr.cli.values import parse_threshold
 from scalesr.jobs.values import OptionError, parse_bytes, parse_metrics, parse_sizes, positive
 
@@ -222,12 +221,10 @@ def _measure(
     from scalesr.cli.fields import measure_plate  # noqa: PLC0415
     from scalesr.engine import measure as measure_image  # noqa: PLC0415 torch takes seconds
     from scalesr.images import is_plate  # noqa: PLC0415
-    from scalesr.progress import RichProgress  # noqa: PLC0415
 
     there: dict[str, Any] = {what: url for what, url in partners.items() if url is not None}
     plate = is_plate(output)
-    with ExitStack() as stack:
-        callbacks = [stack.enter_context(RichProgress(screen("err")))] if shown else []
+    with watched(shown=shown) as callbacks:
         if plate:
             return measure_plate(output, partners=there, maps=maps, callbacks=callbacks, **options)
         return measure_image(output, **there, maps=maps, callbacks=callbacks, **options)

@@ -11,7 +11,7 @@ from scalesr.cli import options as given
 from scalesr.cli.failing import reporting
 from scalesr.cli.listing import show_notes
 from scalesr.cli.options import told
-from scalesr.cli.output import print_json, print_lines, screen
+from scalesr.cli.output import print_json, print_lines, screen, watched
 from scalesr.cli.values import parse_whole
 from scalesr.jobs.values import OptionError
 
@@ -85,7 +85,7 @@ def crops(
 
             if table is not None:
                 check_new(table, mode=mode)
-        with usual.watched(shown=not (quiet or json)) as callbacks:
+        with watched(shown=not (quiet or json)) as callbacks:
             found = gather_crops(
                 image,
                 labels,
@@ -149,7 +149,7 @@ def paste(
     with reporting(style=told(json), stack="shown" if traceback else "hidden"):
         with screen("err").status("starting"):
             from scalesr.analysis import scatter_crops  # noqa: PLC0415 torch takes seconds
-        with usual.watched(shown=not (quiet or json)) as callbacks:
+        with watched(shown=not (quiet or json)) as callbacks:
             made = scatter_crops(
                 stack,
                 out,

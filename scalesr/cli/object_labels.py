@@ -12,7 +12,7 @@ from scalesr.cli import options as given
 from scalesr.cli.failing import reporting
 from scalesr.cli.listing import show_notes
 from scalesr.cli.options import told
-from scalesr.cli.output import print_json, print_lines, screen
+from scalesr.cli.output import print_json, print_lines, screen, watched
 from scalesr.jobs.values import OptionError
 
 EXAMPLES = f"""
@@ -118,7 +118,7 @@ def label(
         level = _threshold(threshold)
         with screen("err").status("starting"):
             from scalesr.analysis import label_fields  # noqa: PLC0415 torch takes seconds
-        with usual.watched(shown=not (quiet or json)) as callbacks:
+        with watched(shown=not (quiet or json)) as callbacks:
             found = label_fields(
                 image,
                 labels=labels,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scalesr.cli.output import screen
 from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scalesr.analysis import ObjectTable
-    from scalesr.engine import Callback
 
 CODES = """
 [bold]Exit codes[/bold]
@@ -121,15 +116,3 @@ def only(objects: ObjectTable, column: str, values: tuple[str, ...]) -> ObjectTa
     import numpy as np  # noqa: PLC0415 help texts need none of it
 
     return objects.where(np.isin(objects[column].astype(str), values))
-
-
-@contextmanager
-def watched(*, shown: bool) -> Iterator[list[Callback]]:
-    """Show progress on standard error, where a person reads that; give the callbacks for it."""
-    from scalesr.progress import RichProgress  # noqa: PLC0415 torch takes seconds
-
-    if not shown:
-        yield []
-        return
-    with RichProgress(screen("err")) as callback:
-        yield [callback]

@@ -11,7 +11,7 @@ from scalesr.cli import options as given
 from scalesr.cli.failing import reporting
 from scalesr.cli.listing import plain, show_notes, show_rows
 from scalesr.cli.options import told
-from scalesr.cli.output import print_json, print_lines, screen
+from scalesr.cli.output import print_json, print_lines, screen, watched
 from scalesr.jobs.values import OptionError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def measure(
             smallest=spot_smallest,
             whole=usual.parse_names(features) or (),
         )
-        with usual.watched(shown=not (quiet or json)) as callbacks:
+        with watched(shown=not (quiet or json)) as callbacks:
             table = measure_fields(
                 image,
                 labels=labels,

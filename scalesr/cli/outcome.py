@@ -12,14 +12,12 @@ if TYPE_CHECKING:
 
     from scalesr.engine import Result
 
-_SHOWN = 5
-
 
 def filled(chunks: Sequence[str]) -> str:
     """Return which chunks of the input were filled."""
-    names = ", ".join(chunks[:_SHOWN])
-    more = f" and {len(chunks) - _SHOWN:,} more" if len(chunks) > _SHOWN else ""
-    return f"Finished, but {len(chunks):,} chunks of the input could not be decoded and were filled: {names}{more}."
+    from scalesr.images.showing import few  # noqa: PLC0415 zarr takes most of a second
+
+    return f"Finished, but {len(chunks):,} chunks of the input could not be decoded and were filled: {few(chunks)}."
 
 
 def result_document(result: Result, *, source: str) -> dict[str, Any]:

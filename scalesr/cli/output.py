@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -11,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.progress import Task
+
+    from scalesr.engine import Callback
 
 Lines = list[tuple[str, str]]
 """What and how much."""
@@ -41,6 +44,18 @@ def print_lines(lines: Sequence[tuple[str, str]]) -> None:
 def print_heading(text: str) -> None:
     """Write a heading."""
     screen().print(Text(text, style="bold"), soft_wrap=True)
+
+
+@contextmanager
+def watched(*, shown: bool) -> Iterator[list[Callback]]:
+    """Show progress on standard error, where a person reads that; give the callbacks for it."""
+    from scalesr.progress import RichProgress  # noqa: PLC0415 torch takes seconds
+
+    if not shown:
+        yield []
+        return
+    with RichProgress(screen("err")) as callback:
+        yield [callback]
 
 
 def note(text: str) -> None:

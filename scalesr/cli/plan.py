@@ -15,7 +15,7 @@ from scalesr.cli import simulating as by_sleeping
 from scalesr.cli.failing import reporting, tell_error
 from scalesr.cli.jobs import asked, with_settings
 from scalesr.cli.options import told
-from scalesr.cli.output import print_heading, print_json, print_lines, screen
+from scalesr.cli.output import print_heading, print_json, print_lines, screen, watched
 from scalesr.cli.values import parse_shape
 from scalesr.errors import PlanError
 from scalesr.jobs.values import OptionError, positive
@@ -167,9 +167,7 @@ def _planning(options: Options, *, shown: bool) -> Iterator[Callback]:
         with screen("err").status("planning"):
             yield lambda _: None
         return
-    from scalesr.progress import RichProgress  # noqa: PLC0415 torch takes seconds
-
-    with RichProgress(screen("err")) as callback:
+    with watched(shown=True) as (callback,):
         yield callback
 
 

@@ -16,7 +16,6 @@ from scalesr.jobs.values import OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from scalesr.cli.output import Lines
     from scalesr.engine import Callback, Options, PlateResult, PreparedPlate
     from scalesr.errors import PlanError
     from scalesr.images import Image, Plate
@@ -120,16 +119,10 @@ def dry_run_fields(
 def show_plan(ready: PreparedPlate, *, tflops: float | None = None) -> None:
     """Write what a run of a plate would do, for people."""
     from scalesr.cli.plan import show  # noqa: PLC0415 it uses this module
+    from scalesr.engine.telling import plate_plan_lines  # noqa: PLC0415 torch takes seconds
 
     print_heading("Which fields")
-    print_lines(
-        [
-            ("plate", f"{ready.plate.name}: {_count(len(ready.plate.wells), 'well')}, {_fields(ready.plate)}"),
-            ("to run", f"{_count(len(ready.fields), 'field')}, {ready.side_by_side} at a time"),
-            ("blocks", f"{ready.blocks:,}, if all fields are as large as {ready.kind.field}"),
-            *_missing_lines(ready.missing),
-        ]
-    )
+    print_lines(plate_plan_lines(ready))
     print_heading(f"For each field, such as {ready.kind.field}")
     show(ready.prepared, tflops=tflops, options=ready.options)
 
@@ -153,6 +146,8 @@ def show_plate(plate: Plate, *, json: bool) -> None:
     """Write what a plate and its first field say of themselves; of an output, how far it is."""
     from scalesr.errors import InputError  # noqa: PLC0415
     from scalesr.images import OWN, field_states  # noqa: PLC0415
+    from scalesr.images.plate_facts import plate_facts  # noqa: PLC0415
+    from scalesr.images.showing import counted  # noqa: PLC0415
 
     states = Counter[str](field_states(plate).values() if OWN in plate.metadata else ["whole"] * len(plate.fields))
     try:
@@ -163,17 +158,7 @@ def show_plate(plate: Plate, *, json: bool) -> None:
         print_json(_plate_document(plate, states, first))
         return
     print_heading(plate.name)
-    lines = [
-        ("address", plate.url),
-        ("format", f"OME-Zarr {plate.version} plate"),
-        ("wells", f"{len(plate.wells):,}, in {len(plate.layout.rows)} rows and {len(plate.layout.columns)} columns"),
-        ("fields", _fields(plate)),
-    ]
-    if plate.layout.acquisitions:
-        names = [a.name or str(a.id) for a in plate.layout.acquisitions]
-        more = ", ..." if len(names) > _SHOWN else ""
-        lines.append(("acquisitions", ", ".join(names[:_SHOWN]) + more))
-    print_lines([*lines, *_missing_lines(plate.left_out)])
+    print_lines(plate_facts(plate))
     if first is not None:
         from scalesr.cli.info import image_lines  # noqa: PLC0415 it uses this module
 
@@ -181,7 +166,7 @@ def show_plate(plate: Plate, *, json: bool) -> None:
         print_lines(image_lines(first)[2:])
     if OWN in plate.metadata:
         print_heading("Made by scalesr")
-        print_lines([("done", f"{states['whole']:,} of {_count(len(plate.fields), 'field')}")])
+        print_lines([("done", f"{states['whole']:,} of {counted(len(plate.fields), 'field')}")])
         if states["whole"] < len(plate.fields):
             print_lines([("go on", "run the same command again with --resume")])
 
@@ -208,8 +193,10 @@ def _plate_document(plate: Plate, states: Counter[str], first: Image | None) -> 
 def _tell_failed(result: PlateResult) -> None:
     if not result.failed:
         return
+    from scalesr.images.showing import counted  # noqa: PLC0415 zarr takes most of a second
+
     console = screen("err")
-    console.print(f"[red]{_count(len(result.failed), 'field')} failed; the others are done.", soft_wrap=True)
+    console.print(f"[red]{counted(len(result.failed), 'field')} failed; the others are done.", soft_wrap=True)
     for outcome in result.failed[:_SHOWN]:
         note(f"{outcome.field}: {outcome.error} {outcome.remedy}")
     if len(result.failed) > _SHOWN:
@@ -230,25 +217,3 @@ def _result_document(result: PlateResult, *, source: str) -> dict[str, Any]:
         "measurement": None if result.measurement is None else result.measurement.to_json(),
         "outcomes": [outcome.to_json() for outcome in result.outcomes],
     }
-
-
-def _missing_lines(missing: Any) -> Lines:
-    return (
-        [("unusable", f"{_count(len(missing), 'well')} that the plate lists: {_named(list(missing))}")]
-        if missing
-        else []
-    )
-
-
-def _fields(plate: Plate) -> str:
-    each = sorted({len(well.fields) for well in plate.wells})
-    span = f"{each[0]} in each well" if len(each) == 1 else f"{each[0]} to {each[-1]} in a well"
-    return f"{_count(len(plate.fields), 'field')}, {span}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,8 +10,8 @@ from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import DAMAGED, reporting
 from scalesr.cli.options import told
-from scalesr.cli.output import note, print_heading, print_json, print_lines, screen
-from scalesr.cli.verify import fault_lines, finding_lines, holds_plate, watching
+from scalesr.cli.output import note, print_heading, print_json, print_lines, screen, watched
+from scalesr.cli.verify import fault_lines, finding_lines, holds_plate
 from scalesr.jobs import crew as of_clusters
 from scalesr.jobs.images import Fields  # noqa: TC001 typer reads annotations while the program runs
 from scalesr.jobs.values import OptionError, parse_bytes, parse_fields
@@ -106,8 +105,7 @@ def repair(
             _repair_fields(target, parse_fields(fields), how, quiet=quiet, json=json)
             return
         of_plates.refuse_fields(fields, target)
-        with ExitStack() as stack:
-            callbacks = watching(stack, shown=not quiet and not json)
+        with watched(shown=not quiet and not json) as callbacks:
             done = repair_image(target, source=source, callbacks=callbacks, **how)
         if json:
             print_json(_document(done) | {"exit_code": 0})
@@ -120,7 +118,9 @@ def _show(done: Repair) -> None:
     if done.result is None:
         print_lines([*lines, ("repaired", "nothing: it is whole")])
         return
-    blocks = f"{done.blocks:,} block{'' if done.blocks == 1 else 's'}"
+    from scalesr.images.showing import counted  # noqa: PLC0415 zarr takes most of a second
+
+    blocks = counted(done.blocks, "block")
     print_lines([*lines, ("repaired", f"{blocks} computed in {done.result.seconds:.1f} s; the output is whole")])
     if done.before.counts:
         print_heading("What was wrong")
@@ -140,8 +140,7 @@ def _repair_fields(target: str, patterns: tuple[str, ...], how: dict[str, Any], 
     states = field_states(plate)
     failed: dict[str, str] = dict(plate.unusable(*patterns))
     done: dict[str, Repair] = {}
-    with ExitStack() as stack:
-        callbacks = watching(stack, shown=not quiet and not json)
+    with watched(shown=not quiet and not json) as callbacks:
         for path in plate.select(*patterns):
             if states[path] == "absent":
                 failed[path] = "It is not there; run the plate's command with --resume."

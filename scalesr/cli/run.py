@@ -13,7 +13,7 @@ from scalesr.cli.failing import FILLED, reporting
 from scalesr.cli.jobs import asked, place_of, with_settings
 from scalesr.cli.options import told
 from scalesr.cli.outcome import filled, result_document
-from scalesr.cli.output import note, print_json, print_lines, screen
+from scalesr.cli.output import note, print_json, print_lines, screen, watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,11 +207,8 @@ def _run_image(
 
 def _callbacks(stack: ExitStack, *, log: str | None, shown: bool) -> list[Callback]:
     from scalesr.log import JsonLog  # noqa: PLC0415 torch takes seconds
-    from scalesr.progress import RichProgress  # noqa: PLC0415
 
     callbacks: list[Callback] = []
     if log is not None:
         callbacks.append(stack.enter_context(JsonLog(log)))
-    if shown:
-        callbacks.append(stack.enter_context(RichProgress(screen("err"))))
-    return callbacks
+    return callbacks + stack.enter_context(watched(shown=shown))

@@ -22,7 +22,6 @@ CLAIMS = "claims"
 SMALL = 2**12
 MOST = 1000
 """Claims of blocks that are not done, of which it is read who holds them."""
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,9 @@ class Holder:
     @property
     def words(self) -> str:
         """Who it is, and what it holds."""
-        return f"{self.host} (process {self.pid}): {_counted(len(self.blocks))}"
+        from scalesr.images.showing import counted  # noqa: PLC0415 zarr takes most of a second
+
+        return f"{self.host} (process {self.pid}): {counted(len(self.blocks), 'block')}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""
@@ -114,18 +115,15 @@ def written(place: Location) -> dict[str, float]:
 
 def holder_lines(holders: Collection[Holder]) -> Lines:
     """Return who is at work, and who is silent, for people."""
+    from scalesr.images.showing import counted, few  # noqa: PLC0415 zarr takes most of a second
+
     lines = []
     for label, some, words in (
         ("at work", [one for one in holders if not one.silent], ""),
         ("silent", [one for one in holders if one.silent], "; others take over what they hold"),
     ):
         if some:
-            shown = ", ".join(one.words for one in some[:_SHOWN])
-            more = f", and {len(some) - _SHOWN:,} more" if len(some) > _SHOWN else ""
-            held = f"{len(some):,} processes, {_counted(sum(len(one.blocks) for one in some))}: " if some[1:] else ""
-            lines.append((label, f"{held}{shown}{more}{words}"))
+            blocks = counted(sum(len(one.blocks) for one in some), "block")
+            held = f"{len(some):,} processes, {blocks}: " if some[1:] else ""
+            lines.append((label, f"{held}{few(one.words for one in some)}{words}"))
     return lines
-
-
-def _counted(blocks: int) -> str:
-    return f"{blocks:,} block" if blocks == 1 else f"{blocks:,} blocks"

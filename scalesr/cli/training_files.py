@@ -114,16 +114,11 @@ def _pixels_of_pictures(paths: Sequence[Path]) -> tuple[NDArray[Any], int]:
     Raises
     ------
     InputError
-        They differ in size or colours, are too large together, or Pillow is not installed.
+        They differ in size or colours, or are too large together.
     """
     import numpy as np  # noqa: PLC0415 help texts need none of it
+    from PIL import Image  # noqa: PLC0415 as above
 
-    try:
-        from PIL import Image  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise InputError(
-            f"{paths[0].parent} holds PNG files, which need the package Pillow.", remedy="pip install pillow."
-        ) from error
     found: list[NDArray[Any]] = []
     for path in paths:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ from scalesr.cli import options as given
 from scalesr.cli import plates as of_plates
 from scalesr.cli.failing import DAMAGED, reporting
 from scalesr.cli.options import told
-from scalesr.cli.output import print_heading, print_json, print_lines, screen
+from scalesr.cli.output import print_heading, print_json, print_lines, screen, watched
 from scalesr.jobs import crew as of_clusters
 from scalesr.jobs.images import Fields  # noqa: TC001 typer reads annotations while the program runs
 from scalesr.jobs.values import parse_fields
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scalesr.cli.output import Lines
-    from scalesr.engine import Callback, Fault, Verification
+    from scalesr.engine import Fault, Verification
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -90,8 +89,8 @@ def verify(
         how: dict[str, Any] = {"scheduler": who, "workers": count}
         if plate is None:
             of_plates.refuse_fields(fields, target)
-        with ExitStack() as stack:
-            how["callbacks"] = watching(stack, shown=not quiet and not json)
+        with watched(shown=not quiet and not json) as callbacks:
+            how["callbacks"] = callbacks
             if plate is None:
                 found = verify_image(target, **how)
                 whole = found.whole
@@ -120,13 +119,6 @@ def holds_plate(url: str) -> bool:
         return is_plate(url)
     except InputError:
         return False
-
-
-def watching(stack: ExitStack, *, shown: bool) -> list[Callback]:
-    """Return who watches the work, if anybody does."""
-    from scalesr.progress import RichProgress  # noqa: PLC0415 torch takes seconds
-
-    return [stack.enter_context(RichProgress(screen("err")))] if shown else []
 
 
 def finding_lines(found: Verification) -> Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 from scalesr.engine.options import Options
@@ -79,7 +80,7 @@ def plan(
     ScalesrError
         As `run`, where image, model and options do not fit each other.
     """
-    options = Options(**{**(vars(options) if options else {}), **changes})
+    options = replace(options or Options(), **changes)
     found = source if isinstance(source, Image | Plate) else open_any(source, storage_options=storage_options)
     if isinstance(found, Plate):
         return prepare_plate(found, options, fields=fields)

@@ -6,7 +6,7 @@ options, and what would run code of its choosing is refused unless the caller sa
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,19 +42,20 @@ def noted(options: Options, ref: ModelRef) -> dict[str, Any]:
         "reference": None if options.reference is None else _place(options.reference),
     }
     given = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in OF_THE_MACHINE}
-    return {name: _plain(value) for name, value in {**given, **places}.items()}
+    return {name: plain(value) for name, value in {**given, **places}.items()}
 
 
 def _place(text: str, *words: str) -> str:
     return text if text in words else without_secrets(Location.parse(text).url)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return the value of an option as JSON has it."""
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, Settings):
         return asdict(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def asked(manifest: Manifest, plan: Plan, *, model: str | None, trust: Trust) -> Options:
@@ -79,39 +80,44 @@ def asked(manifest: Manifest, plan: Plan, *, model: str | None, trust: Trust) ->
     stored = manifest.provenance.get(KEY)
     if not isinstance(stored, dict):
         raise LedgerError(
-            "The manifest does not say with which options the run was made: it is of an earlier version of scalesr.",
+            f"The manifest of {manifest.where} does not say with which options the run was made: it is of an earlier "
+            "version of scalesr.",
             remedy="Start again with --overwrite, or delete the records of the blocks in question from "
             "scalesr/blocks and repeat the command of the run with --resume.",
         )
     known = {field.name for field in fields(Options)} - set(OF_THE_MACHINE)
     try:
-        values = {name: _tupled(value) for name, value in stored.items()}
+        values = {name: tupled(value) for name, value in stored.items()}
         _check_names(values.keys() - known)
         if values.get("settings") is not None:
             values["settings"] = Settings(**values["settings"])
         if values.get("calibrate") != "never":
             # What was measured then, on that machine, is what counts.
-            mixed = zip(plan.lattice.axes, plan.mixed, strict=True)
-            values |= {"cell": tuple(axis.cell for axis, is_mixed in mixed if is_mixed), "batch": plan.batch}
-            values["calibrate"] = "never"
+            values |= {**calibrated(plan), "calibrate": "never"}
         options = Options(**{**values, "mode": "resume"})
         _check_texts(options)
     except (ValueError, TypeError, AttributeError) as error:
         raise LedgerError(
-            f"The options in the ledger's {MANIFEST} are damaged ({error}).", remedy="Start again with --overwrite."
+            f"The options in the {MANIFEST} of {manifest.where} are damaged ({error}).",
+            remedy="Start again with --overwrite.",
         ) from error
     if trust == "safe":
         _refuse_code(options, model=model)
-    return Options(
-        **{**vars(options), "model": model or options.model, "trust": "safe" if trust == "safe" else "pickle"}
-    )
+    return replace(options, model=model or options.model, trust="safe" if trust == "safe" else "pickle")
 
 
-def _tupled(value: Any) -> Any:
+def calibrated(plan: Plan) -> dict[str, Any]:
+    """Return the options that a calibration gave: the cell of the axes that the model mixes, and the batch."""
+    mixed = zip(plan.lattice.axes, plan.mixed, strict=True)
+    return {"cell": tuple(axis.cell for axis, is_mixed in mixed if is_mixed), "batch": plan.batch}
+
+
+def tupled(value: Any) -> Any:
+    """Return a value as options have it, of what JSON made of it: lists are tuples."""
     if isinstance(value, list):
-        return tuple(_tupled(item) for item in value)
+        return tuple(tupled(item) for item in value)
     if isinstance(value, dict):
-        return {name: _tupled(item) for name, item in value.items()}
+        return {name: tupled(item) for name, item in value.items()}
     return value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice, product
 from math import prod
 from time import perf_counter
@@ -15,11 +14,11 @@ import torch
 
 from scalesr.engine.allocator import keep_freed_memory
 from scalesr.engine.eigenimages import eigen_model
+from scalesr.engine.lanes import lane
 from scalesr.engine.reading import either
 from scalesr.engine.tailoring import margins_of, tailored
 from scalesr.errors import InterruptedRunError, ModelError, PlanError
 from scalesr.models import load
-from scalesr.tiling import UNIT, reflect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalesr.engine.job import Job
+    from scalesr.engine.lanes import Lane
     from scalesr.engine.reading import Context
     from scalesr.models import Model, Precision
     from scalesr.tiling import Index
@@ -99,11 +99,10 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
         batch = min(job.plan.batch, _reduced.get(key, job.plan.batch))
         try:
             with torch.inference_mode():
-                if job.eigen is None:
-                    values = _infer(job, cells, context, model, batch)
-                else:
-                    # One tile holds all bands; what goes through the network at once is eigenimages of it.
-                    values = _infer(job, cells, context, eigen_model(job, model, group=batch), 1)
+                # One tile holds all bands; what goes through the network at once is eigenimages of it.
+                called, together = (model, batch) if job.eigen is None else (eigen_model(job, model, group=batch), 1)
+                with lane(job.device) as taken:
+                    values = _infer(job, cells, context, called, together, taken)
             break
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -128,32 +127,20 @@ def infer_cells(job: Job, cells: tuple[range, ...], context: Context) -> Sums:
     )
 
 
-def _infer(job: Job, cells: tuple[range, ...], context: Context, model: Model, batch: int) -> NDArray[Any]:
-    axes = job.plan.summed.axes
-    shape = [axis.strip + len(some) * axis.out_cell for axis, some in zip(axes, cells, strict=True)]
-    sums = torch.zeros((job.plan.kinds, *shape), dtype=getattr(torch, job.plan.sum_dtype), device=job.device)
-    corner = tuple(axis.tile_start(some.start) for axis, some in zip(axes, cells, strict=True))
-    slots = tuple(some.start * axis.out_cell for axis, some in zip(axes, cells, strict=True))
-    stack = np.empty((batch, *_tile_shape(job)), np.float32)
-    origins = torch.zeros((batch, len(job.spatial_axes)), dtype=torch.int64)
+def _infer(job: Job, cells: tuple[range, ...], context: Context, model: Model, batch: int, taken: Lane) -> NDArray[Any]:
+    feed, summing = taken.feed(job, cells, context.pixels, batch=batch), taken.summing(job, cells)
+    kinds = kinds_of(model)
     for some in _batches(product(*cells), batch):
         if STOP.is_set():
             raise InterruptedRunError("The run was stopped.", remedy="Continue it with --resume.")
-        for place, cell in enumerate(some):
-            _take(job, cell, corner, context.pixels, stack[place])
-            origins[place] = torch.tensor([axes[a].tile_start(cell[a]) for a in job.spatial_axes])
         # A constant batch shape: kernels are chosen by shape, and another kernel may round in another way.
-        stack[len(some) :] = stack[len(some) - 1]
-        tiles = torch.from_numpy(stack).to(job.device)
+        tiles = feed.tiles(some)
         if tiles.ndim == 4:
             tiles = tiles.contiguous(memory_format=torch.channels_last)
-        results = model(tiles, origins)
+        results = model(tiles, _origins(job, some, batch))
         _check(job, model, results, batch)
-        each = results.shape[1] // kinds_of(model)
-        for place, cell in enumerate(some):
-            for kind in range(job.plan.kinds):
-                _add(job, cell, slots, results[place, kind * each : (kind + 1) * each], sums[kind])
-    return sums.cpu().numpy()
+        summing.add(some, results, kinds=kinds)
+    return taken.collect(summing)
 
 
 def _batches(cells: Iterator[Index], batch: int) -> Iterator[list[Index]]:
@@ -161,33 +148,11 @@ def _batches(cells: Iterator[Index], batch: int) -> Iterator[list[Index]]:
         yield some
 
 
-def _tile_shape(job: Job) -> tuple[int, ...]:
+def _origins(job: Job, cells: list[Index], batch: int) -> torch.Tensor:
+    """Return where the tiles of a batch begin in the image; those that fill it up lie where the last one does."""
     axes = job.plan.lattice.axes
-    channels = 1 if job.channel_axis is None else axes[job.channel_axis].tile
-    return (channels, *(axes[a].tile for a in job.spatial_axes))
-
-
-def _take(job: Job, cell: Index, corner: Index, pixels: NDArray[Any], out: NDArray[np.float32]) -> None:
-    """Cut a cell's tile out of the context that starts at `corner`, normalised, into a slot of the batch."""
-    axes = job.plan.lattice.axes
-    starts = [axis.tile_start(i) - start for axis, i, start in zip(axes, cell, corner, strict=True)]
-    tile = pixels[tuple(slice(start, start + axis.tile) for start, axis in zip(starts, axes, strict=True))]
-    channel = job.normalisation.axis
-    channels = [0]
-    if channel is not None:
-        first = axes[channel].tile_start(cell[channel])
-        channels = [reflect(i, axes[channel].size) for i in range(first, first + axes[channel].tile)]
-    offset, gain = job.normalisation.figures(channels, tile.ndim)
-    order = job.tile_order
-    slot = out.reshape(*(tile.shape[a] for a in order))
-    np.subtract(tile.transpose(order), offset.transpose(order), out=slot, casting="unsafe", dtype=np.float32)
-    np.multiply(slot, (1 / gain).astype(np.float32).transpose(order), out=slot)
-    if job.plan.missing_planes:
-        planes = job.spatial_axes[0]
-        axis = axes[planes]
-        first = axis.tile_start(cell[planes])
-        gone = [p for p in range(axis.tile) if reflect(first + p, axis.size) in job.plan.missing_planes]
-        out[:, gone] = np.nan
+    starts = [[axes[a].tile_start(cell[a]) for a in job.spatial_axes] for cell in cells]
+    return torch.tensor(starts + starts[-1:] * (batch - len(cells)), dtype=torch.int64)
 
 
 def kinds_of(model: Model) -> int:
@@ -207,52 +172,6 @@ def _check(job: Job, model: Model, results: torch.Tensor, batch: int) -> None:
             f"The model {job.model.source} returned shape {tuple(results.shape)} where its spec promises {shape}.",
             remedy="Correct the model's scale, channels, deviation or multiple.",
         )
-
-
-def _add(job: Job, cell: Index, slots: Index, result: torch.Tensor, sums: torch.Tensor) -> None:
-    """Add one tile's result, windowed, in fixed point, to sums whose first slot starts at `slots`."""
-    axes = job.plan.summed.axes
-    spatial = [axes[a] for a in job.spatial_axes]
-    starts = [axis.out_halo - axis.out_ramp for axis in spatial]
-    inner = [slice(start, start + axis.out_cell + axis.strip) for start, axis in zip(starts, spatial, strict=True)]
-    part = result[(slice(None), *inner)]
-    window = None
-    if job.plan.lattice.offsets:
-        window = _window(
-            tuple(axis.window(cell[a]) for axis, a in zip(spatial, job.spatial_axes, strict=True)), str(result.device)
-        )
-    bits = job.plan.fraction_bits
-    if bits > 24:
-        part = part.double()
-    part = part * 2.0**bits
-    # Before the window: two halves of a value that an integer cannot hold would add up to it.
-    limit = 2.0 ** (31 if bits <= 24 else 62) * 0.99
-    low, high = (value.item() for value in torch.aminmax(part))
-    if not -limit < low <= high < limit:
-        if not np.isfinite(high - low):
-            raise ModelError(
-                f"The model {job.model.source} returned NaN or infinity for the tile at cell {cell}.",
-                remedy="Use --precision fp32, or another --normalise.",
-            )
-        part.clamp_(-limit, limit)
-    if window is not None:
-        part *= window
-    whole = part.round_().to(sums.dtype)
-    starts = [i * axis.out_cell - slot for axis, i, slot in zip(axes, cell, slots, strict=True)]
-    region = (slice(at, at + axis.out_cell + axis.strip) for at, axis in zip(starts, axes, strict=True))
-    # Only axes of one pixel come and go, so that this is a view and never a copy.
-    view = sums[tuple(region)].permute(job.tile_order).view(whole.shape)
-    view += whole
-
-
-@lru_cache(maxsize=64)
-def _window(weights: tuple[tuple[int, ...], ...], device: str) -> torch.Tensor:
-    """Return the product of one ramp for each axis, exact in float32."""
-    ramps = [torch.tensor(ramp, dtype=torch.float32, device=device) / UNIT for ramp in weights]
-    window = ramps[0]
-    for ramp in ramps[1:]:
-        window = window.unsqueeze(-1) * ramp
-    return window
 
 
 def _own_pixels(job: Job, cells: tuple[range, ...], context: Context) -> NDArray[Any] | None:

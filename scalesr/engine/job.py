@@ -32,6 +32,9 @@ class Job:
     """URL of the input."""
     source_options: StoreOptions = field(default_factory=StoreOptions, repr=False)
     """Options of the input's storage."""
+    source_sha256: str = ""
+    """Fingerprint of the input when the run was planned: a process that has opened it before it was written anew, in
+    another shape, opens it again."""
     level: int = 0
     """Level of the input that is processed."""
     output: ImageWriter
@@ -73,7 +76,7 @@ class Job:
     @property
     def image(self) -> Image:
         """The input, opened once in each process."""
-        return self.given if self.given is not None else _image(self.source, self.source_options)
+        return self.given if self.given is not None else _image(self.source, self.source_options, self.source_sha256)
 
     @property
     def writer(self) -> ImageWriter:
@@ -97,7 +100,7 @@ class Job:
 
 
 @lru_cache(maxsize=KEPT)
-def _image(url: str, options: StoreOptions) -> Image:
+def _image(url: str, options: StoreOptions, _: str) -> Image:
     return open_image(url, storage_options=options)
 
 

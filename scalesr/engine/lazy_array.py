@@ -73,7 +73,7 @@ def lazy(
         As `run`, before it writes; also for the strategy ``eigen:K``, and for arrays of which it is not said, or said
         twice, what their dimensions are.
     """
-    options = Options(**{**(vars(options) if options else {}), **changes})
+    options = replace(options or Options(), **changes)
     image = as_image(source, dims=dims, pixel_sizes=pixel_sizes, storage_options=storage_options)
     return lazily(image, options)[0]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from secrets import token_hex
@@ -20,6 +20,7 @@ import torch
 from scalesr.engine.deviation import deviation_name
 from scalesr.engine.normalisation import Normalisation
 from scalesr.errors import LedgerError, StorageError
+from scalesr.images import provenance
 from scalesr.images.stores import StoreError
 from scalesr.secrecy import without_secrets
 from scalesr.tiling import Plan
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
     from scalesr.engine.tally import Tally
     from scalesr.images import Files
 
-MANIFEST = "manifest.json"
+# Those who show images read it without the engine.
+MANIFEST, LARGEST = provenance.MANIFEST, provenance.LARGEST
 RECORDS = "blocks"
 FAILURES = "failures"
 BUILT_IN = "built in"
 """Where, in the identity of an image, the name of a built-in model stands."""
-LARGEST = 2**28
-"""Bytes of a manifest or a record at most; they have kilobytes."""
 FORMAT = 1
 """Version of the ledger's layout."""
 
@@ -52,10 +52,13 @@ class Manifest:
     """Must be equal for a run to be resumed: plan, model, input, normalisation, device class, torch."""
     provenance: dict[str, Any]
     """For the reader: names, URLs, versions of everything else, the command."""
+    where: str = field(default="", compare=False)
+    """The output that it was read from, for errors; it is not stored."""
 
     def to_bytes(self) -> bytes:
         """Return the manifest as it is stored."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+        facts = {"format": FORMAT, "identity": self.identity, "provenance": self.provenance}
+        return json.dumps(facts, indent=1, sort_keys=True).encode()
 
 
 def make_manifest(job: Job, *, normalise: Normalise, facts: Mapping[str, Any]) -> Manifest:
@@ -136,7 +139,7 @@ def start_ledger(files: Files, manifest: Manifest) -> None:
     own = replace(manifest, provenance={**manifest.provenance, "begun": token_hex(8)})
     if not files.create(MANIFEST, own.to_bytes()):
         raise LedgerError(
-            f"Somebody else has just begun a run at {files.url.rpartition('/')[0]}.",
+            f"Somebody else has just begun a run at {_output(files)}.",
             remedy="Choose another place, or wait for it to end; to work at one output together, give --share to all.",
         )
 
@@ -156,15 +159,14 @@ def read_manifest(files: Files) -> Manifest | None:
         values = json.loads(stored)
         if values["format"] != FORMAT:
             raise LedgerError(
-                f"The ledger is of format {values['format']}; this version of scalesr reads format {FORMAT}.",
+                f"The ledger of {_output(files)} is of format {values['format']}; this version of scalesr reads format "
+                f"{FORMAT}.",
                 remedy="Resume with the version of scalesr that started the run, or use --overwrite.",
             )
         # Whatever is no mapping of texts fails here and not where it is used.
-        return Manifest(identity={**values["identity"]}, provenance={**values["provenance"]})
+        return Manifest(identity={**values["identity"]}, provenance={**values["provenance"]}, where=_output(files))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LedgerError(
-            f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
-        ) from error
+        raise _unreadable(_output(files), error) from error
 
 
 def kept_plan(manifest: Manifest) -> Plan:
@@ -178,9 +180,7 @@ def kept_plan(manifest: Manifest) -> Plan:
     try:
         return Plan.from_json(manifest.identity["plan"])
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise LedgerError(
-            f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
-        ) from error
+        raise _unreadable(manifest.where, error) from error
 
 
 def kept_normalisation(manifest: Manifest) -> Normalisation:
@@ -194,9 +194,7 @@ def kept_normalisation(manifest: Manifest) -> Normalisation:
     try:
         return Normalisation.from_json(manifest.identity["normalisation"])
     except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError(
-            f"The ledger's {MANIFEST} is damaged ({error}).", remedy="Start again with --overwrite."
-        ) from error
+        raise _unreadable(manifest.where, error) from error
 
 
 def check_manifest(stored: Manifest, wanted: Manifest) -> None:
@@ -213,7 +211,7 @@ def check_manifest(stored: Manifest, wanted: Manifest) -> None:
     if differences:
         shown = "; ".join(differences[:6]) + (f"; and {len(differences) - 6} more" if len(differences) > 6 else "")
         raise LedgerError(
-            f"The output holds a run of something else: {shown}.",
+            f"{stored.where} holds a run of something else: {shown}.",
             remedy="Resume with the same input, model and options, or use --overwrite or another output.",
         )
 
@@ -261,29 +259,42 @@ def read_records(files: Files, done: bytearray) -> Iterator[dict[str, Any]]:
         try:
             found = json.loads(_read(files, record_key(block)) or b"")
         except (ValueError, RecursionError) as error:
-            raise _damaged(block, error) from error
+            raise damaged_record(files, block, error) from error
         if not isinstance(found, dict) or found.get("block") != block:
-            raise _damaged(block, ValueError("it is not that of this block"))
+            raise damaged_record(files, block, ValueError("it is not that of this block"))
         yield found
 
 
-def take_measured(tally: Tally, records: Iterator[dict[str, Any]]) -> None:
-    """Add what an earlier run measured.
+def take_measured(tally: Tally, files: Files, done: bytearray) -> None:
+    """Add what was measured of each block that is done, as its record says.
 
     Raises
     ------
     LedgerError
         A record is damaged.
     """
-    for stored in records:
+    for stored in read_records(files, done):
         try:
             tally.measured(stored["gathered"])
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, IndexError) as error:
-            raise _damaged(stored["block"], error) from error
+            raise damaged_record(files, stored["block"], error) from error
 
 
-def _damaged(block: int, error: Exception) -> LedgerError:
-    return LedgerError(f"The record of block {block} is damaged ({error}).", remedy="Start again with --overwrite.")
+def damaged_record(files: Files, block: int, error: Exception) -> LedgerError:
+    """Return the error that says that the record of a block is damaged."""
+    return LedgerError(
+        f"The record of block {block} of {_output(files)} is damaged ({error}).",
+        remedy="Start again with --overwrite.",
+    )
+
+
+def _unreadable(where: str, error: Exception) -> LedgerError:
+    return LedgerError(f"The {MANIFEST} of {where} is damaged ({error}).", remedy="Start again with --overwrite.")
+
+
+def _output(files: Files) -> str:
+    """Return the output whose ledger this is, as it may be shown."""
+    return without_secrets(files.url.rpartition("/")[0])
 
 
 def _read(files: Files, key: str) -> bytes | None:

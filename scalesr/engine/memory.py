@@ -7,6 +7,8 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from scalesr.engine.eigenimages import PIECE_VALUES
+from scalesr.engine.ferry import BUFFER_BYTES, BUFFERS
+from scalesr.engine.lanes import DEVICE_WINDOWS
 from scalesr.errors import PlanError
 from scalesr.tiling import human_bytes, round_up
 
@@ -75,7 +77,8 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
     """Return what a run needs at its peak.
 
     Every block in flight is counted as the larger of what it holds before and after the network, every inference with
-    its activations, and every task that writes with its voxels twice, once as they are and once encoded.
+    its activations, on a GPU also with its block's pixels and sums, and every task that writes with its voxels twice,
+    once as they are and once encoded.
     """
     lattice = plan.lattice
     pixels = prod(axis.context(0)[1] - axis.context(0)[0] for axis in lattice.axes)
@@ -99,38 +102,54 @@ def demand(plan: Plan, spec: ModelSpec, *, workers: Workers, device: Literal["cp
     # Counted with input and output for each pixel of a tile, whatever its channels; then fixed point, once as float
     # and once as integer.
     network = int(batch * tile / spec.channels * spec.activation_bytes * width / 4 + out_tile * 8)
-    # One thread more than inferences reads and writes.
-    threads = workers.slots + 1
+    # One thread more than inferences reads and writes; a GPU, which has its own memory, may have all blocks but its own
+    # read and written at once.
+    threads = workers.slots + 1 if device == "cpu" else workers.in_flight
     held = max(pixels * plan.in_itemsize, sums * plan.sum_itemsize)
     # The voxels, their encoded shards twice while they are joined, and the wider sums of the first halving.
     writing = int(voxels * (plan.out_itemsize * 3 + 4))
     if plan.deviation == "kept":
         # In float32, after the voxels and while these are still there.
         writing = max(writing, int(voxels * (plan.out_itemsize + 4 * 3 + 4)))
-    on_device = (
-        Term(name="weights", each=spec.weight_bytes * width // 4, count=1),
-        Term(name="network at work", each=network, count=1),
-        Term(name="sums of a block", each=sums * plan.sum_itemsize, count=1),
-    )
     host = [
         Term(name="processes", each=PROCESS_BYTES, count=max(1, workers.processes)),
         Term(name="blocks in flight", each=held, count=workers.in_flight),
         Term(name="reading: chunks decoded", each=in_storage * plan.in_itemsize, count=threads),
         Term(name="writing: voxels and encoded shards", each=writing, count=threads),
-        Term(name="batches of tiles", each=batch * tile * 4, count=workers.slots),
+        # Tiles for a GPU are cut there, where they count with the network.
+        Term(name="batches of tiles", each=batch * tile * 4, count=workers.slots)
+        if device == "cpu"
+        else Term(name="page-locked buffers", each=BUFFERS * BUFFER_BYTES, count=workers.slots),
     ]
     if plan.components is not None:
         host.append(Term(name="bands and their pixels", each=_mixing(plan, voxels), count=threads))
     if plan.flux == "conserved" or plan.verbatim == "planes":
         under = int(voxels / prod(axis.scale for axis in lattice.axes))
         host.append(Term(name="input pixels read again", each=under * plan.in_itemsize, count=threads))
+    processes = max(1, workers.processes)
+    computing = [
+        Term(name="weights", each=spec.weight_bytes, count=processes),
+        Term(name="network at work", each=network, count=workers.slots),
+    ]
     if device == "cpu":
-        host += [
-            Term(name="weights", each=spec.weight_bytes, count=max(1, workers.processes)),
-            Term(name="network at work", each=network, count=workers.slots),
-        ]
-        return Demand(host=tuple(host), device=())
-    return Demand(host=tuple(host), device=on_device)
+        return Demand(host=(*host, *computing), device=())
+    on_device = [
+        *computing,
+        # Wider types are carried over as float32.
+        Term(name="pixels of a block", each=pixels * min(plan.in_itemsize, 4), count=workers.slots),
+        Term(name="sums of a block", each=sums * plan.sum_itemsize, count=workers.slots),
+    ]
+    if lattice.offsets:
+        on_device.append(Term(name="windows of tiles", each=_windows(plan), count=workers.slots))
+    return Demand(host=tuple(host), device=tuple(on_device))
+
+
+def _windows(plan: Plan) -> int:
+    """Return the bytes of the windows that one inference on a GPU keeps."""
+    axes = [axis for axis, mixed in zip(plan.summed.axes, plan.mixed, strict=True) if mixed]
+    # The first cell along an axis, the last, and those between have windows of their own.
+    kinds = prod(min(axis.cells, 3) for axis in axes)
+    return min(kinds, DEVICE_WINDOWS) * 4 * prod(axis.out_cell + axis.strip for axis in axes)
 
 
 def _mixing(plan: Plan, voxels: int) -> int:

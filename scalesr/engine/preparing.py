@@ -17,6 +17,7 @@ from scalesr.engine.executors import LOCAL
 from scalesr.engine.memory import Workers, check_demand, demand
 from scalesr.engine.planes import ISOTROPIC, anisotropy, recorded_missing
 from scalesr.engine.planning import Mixing, Subject, batch_of, channel_axis, make_plan, mixing
+from scalesr.engine.rounding import Rounding, rounding
 from scalesr.engine.telling import memory_lines, plan_lines
 from scalesr.errors import InputError, PlanError
 from scalesr.images import Axis, ImageLayout, LevelLayout, scaled_geometry
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from scalesr.models import ModelSpec
     from scalesr.tiling import Plan
 
-AHEAD = {"cpu": 1, "cuda": 2}
+LANES = 2
+"""Inferences side by side on a GPU: one computes while the pixels of the other go over, or its sums come back."""
+AHEAD = {"cpu": 1, "cuda": 4}
 """Blocks in flight beyond those in the network: a GPU must find one read and leave one to be written; on the CPU the
 same cores do both."""
 
@@ -62,6 +65,17 @@ class Prepared(Shown):
     """What the scale was taken from; ``None`` where it was given, or is the model's own."""
     rate: Rate | None = None
     """How fast the model runs here, where that was asked for and the model counts what it does."""
+
+    rounding: Rounding | None = None
+    """What a number format shorter than float32 changes; ``None`` in float32."""
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of this process that a run takes; ``None`` is one more than the inferences.
+
+        Those of a GPU are fed by several that read and write: one for each block in flight.
+        """
+        return self.workers.in_flight if self.device.startswith("cuda") else None
 
     def _sheet(self) -> Sheet:
         return Sheet(title=f"Plan of a run by {self.spec.name}", sections=self.sections())
@@ -150,6 +164,7 @@ def prepare(subject: Subject, options: Options, *, tell: Callback = lambda _: No
         device=device,
         anisotropy=apart,
         rate=rate,
+        rounding=_rounding(options, ref, spec, plan),
     )
 
 
@@ -166,6 +181,13 @@ def _rate(options: Options, ref: ModelRef, spec: ModelSpec, plan: Plan, workers:
         batch=plan.batch,
         how=options.calibrate,
     )
+
+
+def _rounding(options: Options, ref: ModelRef, spec: ModelSpec, plan: Plan) -> Rounding | None:
+    """Return what the number format changes; nobody measures it for models whose tile may take minutes, or of bands."""
+    if options.precision == "fp32" or plan.passes or plan.components is not None:
+        return None
+    return rounding(ref, spec, device=options.device, precision=options.precision)
 
 
 def _eigen_spec(subject: Subject, ref: ModelRef, options: Options, eigenimages: int) -> ModelSpec:
@@ -246,7 +268,7 @@ def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Wor
     workers = options.workers or max(1, cores // options.threads)
     if workers < 1:
         raise PlanError(f"{workers} workers cannot work.", remedy="Give --workers of at least 1.")
-    slots = 1 if device.startswith("cuda") and options.scheduler == "threads" else workers
+    slots = LANES if device.startswith("cuda") and options.scheduler == "threads" else workers
     ahead = AHEAD[device.partition(":")[0]] if options.scheduler == "threads" else workers
     blocks = plan.blocks * images
     in_flight = min(blocks, slots + ahead + more)

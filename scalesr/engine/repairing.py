@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.asked import Trust, asked
+from scalesr.engine.claiming import ensure_alone
 from scalesr.engine.events import BlockDone
+from scalesr.engine.executors import LOCAL, open_executor
 from scalesr.engine.ledger import LARGEST, record_key
 from scalesr.engine.running import Result, run_image
 from scalesr.engine.settling import settle
@@ -18,10 +22,12 @@ from scalesr.images.stores import StoreError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scalesr.engine.events import Callback, Event
-    from scalesr.engine.executors import Cluster
+    from scalesr.engine.executors import Cluster, Executor
+    from scalesr.engine.options import Options
+    from scalesr.engine.preparing import Prepared
     from scalesr.engine.rereading import Fault, Kept
     from scalesr.images import ImageWriter
 
@@ -98,20 +104,41 @@ def repair(
             callback(event)
 
     # Everything that can be refused is refused before anything is touched.
-    job = settle(image, location.url, options, target_options=location.options, tell=tell).job
-    how: dict[str, Any] = {"scheduler": scheduler, "workers": workers, "callbacks": callbacks}
-    found = verify(location.url, storage_options=location.options, **how)
-    if found.counts.get("metadata"):
-        _mend_metadata(found, kept, (job.output,) if job.deviation is None else (job.output, job.deviation))
-        # Only now can be seen what lies below.
-        found = _both(found, verify(location.url, storage_options=location.options, **how))
-    if found.whole:
-        return Repair(before=found, result=None)
-    _remove_superfluous(found, kept)
-    comparison = _Comparison(ledger, found, tell)
-    result = run_image(image, location.url, options, target_options=location.options, tell=comparison)
+    ensure_alone(location, tell=tell)
+    settled = settle(image, location.url, options, target_options=location.options, tell=tell)
+    job = settled.job
+    with _shared(options, settled.prepared) as executor:
+        how: dict[str, Any] = {"workers": workers, "callbacks": callbacks, "shared": executor}
+        check = partial(verify, location.url, scheduler=scheduler, storage_options=location.options, **how)
+        found = check()
+        if found.counts.get("metadata"):
+            _mend_metadata(found, kept, (job.output,) if job.deviation is None else (job.output, job.deviation))
+            # Only now can be seen what lies below.
+            found = _both(found, check())
+        if found.whole:
+            return Repair(before=found, result=None)
+        _remove_superfluous(found, kept)
+        comparison = _Comparison(ledger, found, tell)
+        result = run_image(
+            image, location.url, options, target_options=location.options, tell=comparison, shared=executor
+        )
     comparison.conclude(location)
     return Repair(before=found, result=result)
+
+
+@contextmanager
+def _shared(options: Options, prepared: Prepared) -> Iterator[Executor | None]:
+    """Give the cluster that verifies and then computes, opened once; on this machine each opens its own."""
+    if options.scheduler in LOCAL:
+        yield None
+        return
+    executor = open_executor(options.scheduler, slots=prepared.workers.slots, device=prepared.device)
+    how: Literal["finished", "stopped"] = "stopped"
+    try:
+        yield executor
+        how = "finished"
+    finally:
+        executor.close(how=how)
 
 
 class _Comparison:

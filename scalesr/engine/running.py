@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from scalesr.engine.allocator import give_back_memory
-from scalesr.engine.claiming import joined
+from scalesr.engine.claiming import ensure_alone, joined
 from scalesr.engine.companions import spectral_of, write_beside
 from scalesr.engine.deviation import NAME, deviation_name
 from scalesr.engine.eigenimages import FILE as BASIS
@@ -17,11 +17,7 @@ from scalesr.engine.events import RunFinished, RunStarted, StageStarted
 from scalesr.engine.executors import LOCAL, open_executor
 from scalesr.engine.flights import in_flight
 from scalesr.engine.gaps import made_up_rows
-from scalesr.engine.ledger import (
-    read_records,
-    start_ledger,
-    take_measured,
-)
+from scalesr.engine.ledger import start_ledger, take_measured
 from scalesr.engine.leftover import survey
 from scalesr.engine.levels import finish_levels
 from scalesr.engine.metering import Meter
@@ -29,10 +25,11 @@ from scalesr.engine.preflight import check_workers
 from scalesr.engine.settling import settle
 from scalesr.engine.strips import FOLDER
 from scalesr.engine.tally import Tally
+from scalesr.engine.targets import ended
 from scalesr.engine.telling import result_lines
 from scalesr.engine.window import Window
-from scalesr.errors import InterruptedRunError
-from scalesr.images import create_image, open_image
+from scalesr.errors import InterruptedRunError, OutputError, ScalesrError
+from scalesr.images import Location, create_image, open_image
 from scalesr.images.showing import Section, Sheet, Shown
 from scalesr.images.thumbnail import thumbnail
 
@@ -137,6 +134,8 @@ def run_image(
     given: dict[str, Any] = {"target_options": target_options, "tell": tell}
     given |= {"shared": shared, "normalisation": normalisation}
     if options.share == "nothing":
+        if options.mode != "create" and shared is None:
+            ensure_alone(Location.parse(target, target_options), tell=tell)
         return _run_image(image, target, options, crew=None, **given)
     with joined(image, target, options, target_options=target_options) as crew:
         return _run_image(image, target, replace(options, mode="resume"), crew=crew, **given)
@@ -157,7 +156,9 @@ def _run_image(
     settled = settle(image, target, options, target_options=target_options, normalisation=normalisation, tell=tell)
     job, prepared, basis = settled.job, settled.prepared, settled.basis
     # A scheduler that does not answer must not leave an output behind that was only begun.
-    executor = shared or open_executor(options.scheduler, slots=prepared.workers.slots, device=prepared.device)
+    executor = shared or open_executor(
+        options.scheduler, slots=prepared.workers.slots, device=prepared.device, threads=prepared.threads
+    )
     spectral = spectral_of(image, job.plan)
     tally = Tally(job.ride)
     how: Literal["finished", "stopped"] = "stopped"
@@ -230,7 +231,7 @@ def _work(
     """Run the blocks that are not done, finish the pyramid and what lies beside it, publish."""
     done, gone = survey(job) if crew is None else (crew.survey(job), set())
     if job.ride is not None and crew is None:
-        take_measured(tally, read_records(job.files, done))
+        take_measured(tally, job.files, done)
     finish = partial(_finish, job, executor, size=size, spectral=spectral, tell=tell)
     try:
         tell(
@@ -253,7 +254,7 @@ def _work(
             tally.add(report)
             others[report.block] = 0
         if job.ride is not None:
-            take_measured(tally, read_records(job.files, others))
+            take_measured(tally, job.files, others)
         crew.settle(job, finish)
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -262,6 +263,14 @@ def _work(
             if crew is None
             else "Run the same command again to go on, if nobody else does.",
         ) from None
+    except ScalesrError as error:
+        if crew is None and ended(Location(job.output.url, job.output.storage_options)):
+            # Strips, and files that were being written, went when they came to the end.
+            raise OutputError(
+                f"Others joined this run by --share, and finished {job.output.url} meanwhile: it is whole.",
+                remedy="Give --share to all who work at one output.",
+            ) from error
+        raise
 
 
 def _finish(job: Job, executor: Executor, *, size: int, spectral: SpectralAxis | None, tell: Callback) -> None:

@@ -157,6 +157,7 @@ def make_job(
     job = Job(
         source=image.url,
         source_options=StoreOptions.of(image.storage_options),
+        source_sha256=image.fingerprint(),
         level=options.level,
         output=output,
         deviation=deviation_writer(output, prepared.plan, options),

@@ -262,7 +262,7 @@ def _seconds(prepared: Prepared) -> float:
 
 
 def rehearsed_job(prepared: Prepared, subject: Subject, place: str) -> Job:
-    """Return what the tasks of such a run would be told; it is sent with each of them."""
+    """Return what the tasks of such a run would be told; it travels sealed, as the job of a run does."""
     level = Level(
         "0",
         subject.shape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 from scalesr.engine.options import Options
@@ -114,7 +115,7 @@ def run(
         What is wrong and what to do about it: InputError, ModelError, PlanError, OutputError, LedgerError before
         anything is written; StorageError, OutputError and InterruptedRunError in mid-run, which can be resumed.
     """
-    options = Options(**{**(vars(options) if options else {}), **changes})
+    options = replace(options or Options(), **changes)
 
     def tell(event: Event) -> None:
         for callback in callbacks:

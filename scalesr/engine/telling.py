@@ -6,12 +6,15 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from scalesr.engine.cost import rate_of
+from scalesr.images.plate_facts import fields_words, unusable_lines
+from scalesr.images.showing import counted, few
 from scalesr.tiling import describe, human_bytes, human_flops
 
 if TYPE_CHECKING:
     from scalesr.engine.flux import Corrected
     from scalesr.engine.memory import Demand
     from scalesr.engine.plates.outcome import PlateResult
+    from scalesr.engine.plates.preparing import PreparedPlate
     from scalesr.engine.preparing import Prepared
     from scalesr.engine.running import Result
     from scalesr.images.showing import Lines
@@ -29,8 +32,17 @@ def plan_lines(prepared: Prepared, *, tflops: float | None = None) -> Lines:
         ("device", prepared.device),
         *_isotropic(prepared),
         *describe(prepared.plan),
+        *_rounded(prepared),
         *_hours(prepared, tflops),
     ]
+
+
+def _rounded(prepared: Prepared) -> Lines:
+    if prepared.rounding is None:
+        return []
+    found = prepared.rounding
+    words = f"on a test pattern {found.rms:.2g} of the range from float32 (rms), {found.largest:.2g} at most"
+    return [(prepared.plan.precision, words)]
 
 
 def memory_lines(demand: Demand) -> Lines:
@@ -99,6 +111,16 @@ def result_lines(result: Result) -> Lines:
     return lines
 
 
+def plate_plan_lines(ready: PreparedPlate) -> Lines:
+    """Return what a run of a plate will do."""
+    return [
+        ("plate", f"{ready.plate.name}: {counted(len(ready.plate.wells), 'well')}, {fields_words(ready.plate)}"),
+        ("to run", f"{counted(len(ready.fields), 'field')}, {ready.side_by_side} at a time"),
+        ("blocks", f"{ready.blocks:,}, if all fields are as large as {ready.kind.field}"),
+        *unusable_lines(ready.missing),
+    ]
+
+
 def plate_lines(result: PlateResult) -> Lines:
     """Return what a run of a plate did."""
     done, there, failed = (len(found) for found in (result.of("done"), result.of("there"), result.failed))
@@ -122,9 +144,7 @@ def plate_lines(result: PlateResult) -> Lines:
             lines.append((name, f"{count:,} {what}"))
     lines += traffic_lines(result.traffic)
     if result.left_out:
-        names = list(result.left_out)
-        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-        lines.append(("left out", f"of the normalisation: {', '.join(names[:_SHOWN])}{more}"))
+        lines.append(("left out", f"of the normalisation: {few(result.left_out)}"))
     return lines
 
 

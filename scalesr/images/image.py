@@ -15,7 +15,7 @@ from scalesr.images.inflating import bounded
 from scalesr.images.locations import Location
 from scalesr.images.reading import BadChunk, decode_into, read_region
 from scalesr.images.shards import ShardReader
-from scalesr.images.showing import Section, Sheet, Shown
+from scalesr.images.showing import Section, Sheet, Shown, few
 from scalesr.images.thumbnail import thumbnail
 from scalesr.secrecy import without_secrets
 
@@ -228,8 +228,7 @@ class Image(Shown):
         facts = [("address", without_secrets(self.url)), ("format", f"OME-Zarr {self.version}")]
         labels = [channel.label or str(number) for number, channel in enumerate(self.channels)]
         if labels:
-            more = f" and {len(labels) - _SHOWN:,} more" if len(labels) > _SHOWN else ""
-            facts.append(("channels", ", ".join(labels[:_SHOWN]) + more))
+            facts.append(("channels", few(labels, most=_SHOWN)))
         rows = [
             (
                 str(number),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LISTED = 12
+
+
+class UnfinishedError(InputError):
+    """What is named is the output of a run that did not finish, and no image yet."""
 
 
 def open_image(
@@ -126,7 +131,7 @@ def open_group(location: Location) -> tuple[zarr.Group, Version]:
         )
     store = location.store("read")
     try:
-        found = _group(store)
+        found = _group(store, location)
         plain = _plain_array(store) if found is None else None
     except ScalesrError:
         raise
@@ -152,7 +157,7 @@ def open_group(location: Location) -> tuple[zarr.Group, Version]:
     )
 
 
-def _group(store: Any) -> tuple[zarr.Group, Version] | None:
+def _group(store: Any, location: Location) -> tuple[zarr.Group, Version] | None:
     denied: StoreError | None = None
     formats: tuple[tuple[Literal[2, 3], Version], ...] = ((3, "0.5"), (2, "0.4"))
     for zarr_format, version in formats:
@@ -162,6 +167,8 @@ def _group(store: Any) -> tuple[zarr.Group, Version] | None:
             continue
         except zarr.errors.ContainsArrayError:
             return None
+        except (JSONDecodeError, UnicodeDecodeError) as error:
+            raise _damaged(location, "zarr.json" if zarr_format == 3 else ".zgroup or .zattrs", error) from error
         except StoreError as error:
             if error.kind != "denied":
                 raise
@@ -170,6 +177,13 @@ def _group(store: Any) -> tuple[zarr.Group, Version] | None:
     if denied is not None:
         raise denied
     return None
+
+
+def _damaged(location: Location, name: str, error: ValueError) -> InputError:
+    return InputError(
+        f"{location}/{name} is damaged: {error}.",
+        remedy="Copy it again; where it is the output of a run, `scalesr repair` makes it again.",
+    )
 
 
 def _plain_array(store: Any) -> zarr.Array[Any] | None:
@@ -191,6 +205,9 @@ def _open_array(group: zarr.Group, path: str, location: Location) -> zarr.Array[
         ) from error
     except ScalesrError:
         raise
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        name = "zarr.json" if group.metadata.zarr_format == 3 else ".zarray or .zattrs"
+        raise _damaged(location / path, name, error) from error
     except Exception as error:
         raise InputError(
             f"{location}/{path} cannot be opened: {type(error).__name__}: {error}.",
@@ -258,7 +275,7 @@ def _not_an_image(
 ) -> InputError:
     own = attributes.get("scalesr")
     if isinstance(own, dict) and own.get("state") == "running":
-        return InputError(
+        return UnfinishedError(
             f"{location} is the output of a scalesr run that did not finish.",
             remedy=f"Finish it: run the same command again with --resume, writing to {location}.",
         )

@@ -12,6 +12,7 @@ from scalesr.errors import InputError, ScalesrError
 from scalesr.images.files import Files
 from scalesr.images.locations import Location
 from scalesr.images.opening import ome_attributes, open_group, open_image
+from scalesr.images.plate_facts import plate_facts
 from scalesr.images.plate_layout import (
     PlateLayout,
     Well,
@@ -22,7 +23,7 @@ from scalesr.images.plate_layout import (
     parse_paths,
     well_name,
 )
-from scalesr.images.showing import Section, Sheet, Shown
+from scalesr.images.showing import Section, Sheet, Shown, counted
 from scalesr.images.thumbnail import thumbnail
 from scalesr.secrecy import without_secrets
 
@@ -144,16 +145,10 @@ class Plate(Shown):
         return self._sheet().html(picture)
 
     def _title(self) -> str:
-        return f"{self.name}: {_count(len(self.wells), 'well')}, {_count(len(self.fields), 'field')}"
+        return f"{self.name}: {counted(len(self.wells), 'well')}, {counted(len(self.fields), 'field')}"
 
     def _sheet(self) -> Sheet:
-        facts = [("address", without_secrets(self.url)), ("format", f"OME-Zarr {self.version} plate")]
-        if self.layout.acquisitions:
-            facts.append(("acquisitions", ", ".join(a.name or str(a.id) for a in self.layout.acquisitions[:_SHOWN])))
-        if self.left_out:
-            more = ", ..." if len(self.left_out) > _SHOWN else ""
-            named = ", ".join(list(self.left_out)[:_SHOWN]) + more
-            facts.append(("unusable", f"{_count(len(self.left_out), 'well')} that the plate lists: {named}"))
+        facts = [(name, without_secrets(words)) for name, words in plate_facts(self)]
         sections = [Section(rows=facts)]
         if len(self.layout.rows) <= _ROWS and len(self.layout.columns) <= _COLUMNS:
             count = {well.path: str(len(well.fields)) for well in self.wells}
@@ -344,7 +339,3 @@ def _fits(path: str, pattern: str) -> bool:
     wanted = pattern.strip("/")
     named = well_name(wanted)
     return fnmatchcase(path, wanted) or fnmatchcase(well, wanted) or (named is not None and named == well_name(well))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

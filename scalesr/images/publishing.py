@@ -8,7 +8,6 @@ a few shards and, for each shard, some hundred bytes that Icechunk keeps until t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from dataclasses import dataclass
 from math import ceil, prod
@@ -20,11 +19,10 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from scalesr.errors import InputError, OutputError, StorageError
-from scalesr.images.files import Files
 from scalesr.images.icechunk_repository import icechunk, open_repository, refused
 from scalesr.images.locations import Location
 from scalesr.images.opening import open_image
-from scalesr.images.stores import StoreError
+from scalesr.images.provenance import provenance_of
 from scalesr.images.writer import OWN
 from scalesr.secrecy import without_secrets
 
@@ -238,17 +236,9 @@ def _belongs(key: str) -> bool:
 
 def _provenance(image: Image) -> dict[str, Any]:
     """Return what the ledger says of how an image was made, and what names the ledger's manifest."""
-    files = Files(f"{image.url}/{OWN}", image.storage_options)
-    try:
-        stored = files.get("manifest.json", at_most=LARGEST)
-        found = {} if stored is None else json.loads(stored)["provenance"]
-        digest = {} if stored is None else {"manifest sha256": hashlib.sha256(stored).hexdigest()}
-    except StoreError:
-        raise
-    except (ValueError, KeyError, TypeError, RecursionError, StorageError):
-        # A ledger is an extra.
-        found, digest = {}, {}
-    return {"from": without_secrets(image.url), **digest, **found}
+    made = provenance_of(image)
+    digest = {} if made.sha256 is None else {"manifest sha256": made.sha256}
+    return {"from": without_secrets(image.url), **digest, **made.facts}
 
 
 def _message(image: Image) -> str:

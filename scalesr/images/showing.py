@@ -8,10 +8,21 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Lines = list[tuple[str, str]]
 """What and how much."""
+
+
+def counted(number: int, what: str) -> str:
+    """Return how many there are of what, in words: ``1 field``, ``1,536 fields``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def few(names: Iterable[str], *, most: int = 5) -> str:
+    """Return some names and how many more there are: ``A/1, A/2 and 94 more``."""
+    known = list(names)
+    return ", ".join(known[:most]) + (f" and {len(known) - most:,} more" if len(known) > most else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scalesr.errors import ScalesrError
+from scalesr.images.colours import colours_of, is_photograph, rgb
+from scalesr.images.png import png_address
 from scalesr.images.showing import Picture
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ LARGEST = 512
 """Pixels of the longest edge that is read for a picture."""
 TOGETHER = 4
 """Most channels that are shown in one picture; of more, the first is shown alone."""
-COLOURS = ("00ffff", "ff00ff", "ffff00", "ffffff")
-"""Of channels that name none."""
 PERCENTILES = (0.1, 99.9)
 
 
@@ -55,31 +52,18 @@ def thumbnail(image: Image) -> Picture | None:
     rest = [a for a in range(len(names)) if a not in order]
     planes = pixels.transpose(*rest, *order).reshape(-1, *(level.shape[names.index(name)] for name in "yx"))
     shown = np.stack([_stretched(plane) for plane in planes])
-    colours = [one.color for one in image.channels] if len(image.channels) == len(shown) else [None] * len(shown)
     whole = "level " + str(len(image.levels) - 1) if len(image.levels) > 1 else "the image"
-    caption = ", ".join([whole, *where, "0.1 to 99.9 %"])
+    how = "0.1 to 99.9 %"
     if len(shown) == 1:
-        rgb = np.repeat(shown[0][..., None], 3, axis=2)
-    elif len(shown) == 3 and image.dtype == np.uint8 and not any(colours):
-        rgb = np.moveaxis(planes.astype(np.float64) / 255, 0, 2)
-        caption = caption.replace("0.1 to 99.9 %", "as stored")
+        mixed = np.repeat(shown[0][..., None], 3, axis=2)
+    elif is_photograph(image):
+        mixed, how = np.moveaxis(planes.astype(np.float64) / 255, 0, 2), "as stored"
     else:
-        each = [_rgb(own or other) for own, other in zip(colours, COLOURS, strict=False)]
-        rgb = np.einsum("cyx,cn->yxn", shown, np.stack(each))
-    data = png(np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8))
+        mixed = np.einsum("cyx,cn->yxn", shown, np.stack([rgb(colour) for colour in colours_of(image)]))
     return Picture(
-        address="data:image/png;base64," + b64encode(data).decode("ascii"), width=rgb.shape[1], caption=caption
-    )
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return an image of shape (y, x, 3) as PNG, which needs no further package."""
-    height, width, _ = pixels.shape
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+        address=png_address(np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)),
+        width=mixed.shape[1],
+        caption=", ".join([whole, *where, how]),
     )
 
 
@@ -92,10 +76,3 @@ def _stretched(plane: NDArray[np.generic]) -> NDArray[np.float64]:
     low, high = np.percentile(values[there], PERCENTILES)
     values[~there] = low
     return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
-
-
-def _rgb(colour: str) -> NDArray[np.float64]:
-    try:
-        return np.frombuffer(bytes.fromhex(colour)[:3].ljust(3, b"\0"), np.uint8) / 255
-    except ValueError:
-        return np.ones(3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
@@ -11,6 +13,8 @@ def settle() -> None:
     The settings hold for the whole process, and other code can change them back; every network settles them again when
     it is loaded or moved. Threads are left alone, as their number is part of the plan.
     """
+    # Read when CUDA starts: without it, cuBLAS takes its workspace, and with it perhaps its algorithm, by stream.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False

@@ -9,7 +9,7 @@ float64. Coordinates may be negative; they wrap around at 2^32.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -85,7 +85,14 @@ def philox(counter: Sequence[torch.Tensor], key: tuple[int, int]) -> tuple[torch
 
 
 def normal(
-    *, first: torch.Tensor, rows: int, y: torch.Tensor, x: torch.Tensor, streams: torch.Tensor, seed: int
+    *,
+    first: torch.Tensor,
+    rows: int,
+    y: torch.Tensor,
+    x: torch.Tensor,
+    streams: torch.Tensor,
+    seed: int,
+    lane: int | Literal["unlike", "unknown"] = "unknown",
 ) -> torch.Tensor:
     """Return standard normal noise for columns of rows; what a voxel gets depends on its own place, stream and seed.
 
@@ -99,6 +106,9 @@ def normal(
         Coordinates of the columns and their streams: int64, to be broadcast with each other and with `first`.
     seed
         Between 0 and 2^64 - 1.
+    lane
+        What is left of all first rows divided by `LANES`, if it is one number; or that it is ``unlike``. Where it is
+        ``unknown``, the device is asked, and has to be waited for; the outcome is the same.
 
     Returns
     -------
@@ -114,9 +124,11 @@ def normal(
     """
     if not 0 <= seed < 2**64:
         raise ModelError(f"The seed is {seed}.", remedy="Give a whole number from 0 to 2^64 - 1.")
-    lane = first % LANES
+    if lane == "unknown":
+        lane = lane_of(first)
+    own = first % LANES
     blocks = (rows + LANES - 2) // LANES + 1
-    levels = (first - lane)[..., None] // LANES + torch.arange(blocks, device=first.device)
+    levels = (first - own)[..., None] // LANES + torch.arange(blocks, device=first.device)
     words = (x[..., None], y[..., None], levels, streams[..., None])
     shape = np.broadcast_shapes(*(word.shape for word in words))
     flat = [word.expand(shape).reshape(-1).bitwise_and(_WORD) for word in words]
@@ -127,11 +139,16 @@ def normal(
         part = slice(start, start + step)
         _box_muller(philox([word[part] for word in flat], key), out=values[part])
     values = values.reshape(*shape[:-1], LANES * blocks)
-    if bool((lane == lane.flatten()[0]).all()):
-        start = int(lane.flatten()[0])
-        return values[..., start : start + rows]
-    index = lane[..., None] + torch.arange(rows, device=first.device)
+    if isinstance(lane, int):
+        return values[..., lane : lane + rows]
+    index = own[..., None] + torch.arange(rows, device=first.device)
     return values.gather(-1, index.expand(*shape[:-1], rows))
+
+
+def lane_of(first: torch.Tensor) -> int | Literal["unlike"]:
+    """Return what is left of all first rows divided by `LANES`, if it is one number; this waits for the device."""
+    own = set((first % LANES).flatten().tolist())
+    return int(own.pop()) if len(own) == 1 else "unlike"
 
 
 def _box_muller(words: Sequence[torch.Tensor], *, out: torch.Tensor) -> None:

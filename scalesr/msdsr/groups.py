@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from scalesr.models.memory import peak_bytes
+from scalesr.models.recording import Repeated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scalesr.models import Precision
+    from scalesr.models.recording import Recorder
     from scalesr.msdsr.network import Denoiser
 
 _SHORT: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,6 +42,9 @@ class Groups:
         self._layout = torch.contiguous_format if attends and device.type == "cpu" else torch.channels_last
         self.denoiser.unet.to(memory_format=self._layout)  # type: ignore[call-overload]
         self.group, self.device, self.precision = group, device, precision
+        self.recorder: Recorder | None = None
+        """Another way to record passes than that of the device."""
+        self._passes = threading.local()
 
     def moved(self, *, device: torch.device, precision: Precision) -> Groups:
         """Return a copy elsewhere, or in another number format."""
@@ -55,14 +63,33 @@ class Groups:
             float32, shape ``(n, 1, rows, columns)``.
         """
         found = torch.empty_like(noisy)
-        short = _SHORT.get(self.precision)
-        with torch.autocast(self.device.type, dtype=short, enabled=short is not None):
-            for start in range(0, len(noisy), self.group):
-                part = slice(start, start + self.group)
-                group = [self._filled(images[part]) for images in (noisy, known, between)]
-                steps = torch.full((self.group,), timestep, device=self.device)
-                found[part] = self.denoiser(group[0], steps, group[1], group[2])[: len(found[part])].float()
+        for start in range(0, len(noisy), self.group):
+            part = slice(start, start + self.group)
+            group = [self._filled(images[part]) for images in (noisy, known, between)]
+            found[part] = self._passed(group, timestep)[: len(found[part])]
         return found
+
+    def _passed(self, group: list[torch.Tensor], timestep: int) -> torch.Tensor:
+        """Return what the network makes of a full group, float32; what comes back may be written over by the next."""
+        if self.device.type == "cpu" and self.recorder is None:
+            noisy, known, between = group
+            return self._run(noisy, known, between, torch.full((self.group,), timestep, device=self.device))
+        shape = group[0].shape[2:]
+        # Replays write to the same tensors, so that each thread has its own.
+        kept: dict[str, _Pass] = self._passes.__dict__
+        key = f"{tuple(shape)} {self.precision}"
+        if key not in kept:
+            kept[key] = _Pass(self._run, group, recorder=self.recorder)
+        return kept[key](group, timestep)
+
+    def _run(
+        self, noisy: torch.Tensor, known: torch.Tensor, between: torch.Tensor, steps: torch.Tensor
+    ) -> torch.Tensor:
+        short = _SHORT.get(self.precision)
+        # Of weights that take no gradients nothing is cached anyway, and a record must not lean on a cache.
+        with torch.autocast(self.device.type, dtype=short, enabled=short is not None, cache_enabled=False):
+            found: torch.Tensor = self.denoiser(noisy, steps, known, between)
+        return found.float()
 
     def _filled(self, images: torch.Tensor) -> torch.Tensor:
         if len(images) < self.group:
@@ -87,3 +114,29 @@ class Groups:
         steps = torch.empty(count, dtype=torch.int64, device="meta")
         found: torch.Tensor = denoiser(images, steps, images[:, :1], images)
         return found
+
+
+class _Pass:
+    """A pass of the network for groups of images of one size, between tensors that stay where they are."""
+
+    def __init__(
+        self, run: Callable[..., torch.Tensor], like: list[torch.Tensor], *, recorder: Recorder | None
+    ) -> None:
+        device = like[0].device
+        # They outlive the inference mode that the first caller may be in.
+        with torch.inference_mode(mode=False):
+            self._given = [images.clone() for images in like]
+            self._steps = torch.zeros(len(like[0]), dtype=torch.int64, device=device)
+            self._found = torch.empty_like(like[0])
+
+        def work() -> None:
+            self._found.copy_(run(*self._given, self._steps))
+
+        self._repeated = Repeated(work, device=device, recorder=recorder)
+
+    def __call__(self, group: list[torch.Tensor], timestep: int) -> torch.Tensor:
+        for mine, images in zip(self._given, group, strict=True):
+            mine.copy_(images)
+        self._steps.fill_(timestep)
+        self._repeated()
+        return self._found

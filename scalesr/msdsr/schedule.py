@@ -40,12 +40,15 @@ def betas() -> torch.Tensor:
     return (1 - shares[1:] / shares[:-1]).clamp(0.0, _LARGEST_BETA)
 
 
+@lru_cache(maxsize=1)
 def signal_shares() -> torch.Tensor:
     """Return the share of the image in the variance at each step, the cumulative product of 1 - beta.
 
-    float64, shape (1000,).
+    float64, shape (1000,), on the CPU; not to be written to.
     """
-    return torch.cumprod(1 - betas(), dim=0)
+    # Who asks first may be inside inference mode, whose tensors cannot be used outside.
+    with torch.inference_mode(mode=False):
+        return torch.cumprod(1 - betas(), dim=0)
 
 
 class Reverse:

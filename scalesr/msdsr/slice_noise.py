@@ -25,6 +25,7 @@ def slice_noise(
     seed: int,
     noise: Literal["shared", "independent"],
     correlation: int,
+    lane: int | Literal["unlike", "unknown"] = "unknown",
 ) -> torch.Tensor:
     """Return standard normal noise for slices; what is reflected in them has that of the voxels it stands in for.
 
@@ -47,6 +48,8 @@ def slice_noise(
         Whether a voxel has the same noise in XZ as in YZ slices.
     correlation
         Distance L; 1 for independent slices.
+    lane
+        Of the tiles' first rows, see `scalesr.models.noise.normal`.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def slice_noise(
 
     def at(place: torch.Tensor) -> torch.Tensor:
         y, x = (place, line) if slicing.orientation == "xz" else (line, place)
-        return normal(first=first, rows=rows, y=y, x=x, streams=streams, seed=seed).transpose(-1, -2)
+        return normal(first=first, rows=rows, y=y, x=x, streams=streams, seed=seed, lane=lane).transpose(-1, -2)
 
     return (at(third) if correlation == 1 else _mixed(at, third, correlation)).contiguous()
 

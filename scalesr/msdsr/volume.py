@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
+from scalesr.models.noise import lane_of
 from scalesr.msdsr.bounds import bounds_of
 from scalesr.msdsr.network import from_span, to_span
 from scalesr.msdsr.psf import AxialProjection, AxialPSF
@@ -81,6 +82,8 @@ class VolumeSampler:
             orientations=sampling.orientations,
         )
         self._origins = origins
+        # Asked once, so that nothing in the loop over steps has to wait for the device.
+        self._lane = lane_of(origins[:, 0])
         # Of all samples.
         self._bounds = bounds_of(canvas) if sampling.bounded else None
 
@@ -152,6 +155,7 @@ class VolumeSampler:
             seed=sampling.seed,
             noise=sampling.noise,
             correlation=sampling.correlation,
+            lane=self._lane,
         )
 
     def _fuse(self, predictions: Sequence[torch.Tensor]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from scalesr.engine.asked import OF_THE_MACHINE, calibrated, plain, tupled
 from scalesr.engine.options import Options
 
 if TYPE_CHECKING:
@@ -45,13 +46,10 @@ FLAGS = {
 def changes(options: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
     """Return the options that differ from the defaults; what was measured on a machine as the sizes that it gave."""
     default = vars(Options())
-    found = {name: value for name, value in options.items() if name in default and _plain(default[name]) != value}
+    found = {name: value for name, value in options.items() if name in default and plain(default[name]) != value}
     if found.pop("calibrate", "never") != "never" and plan is not None:
-        mixed = zip(plan.lattice.axes, plan.mixed, strict=True)
-        found |= {"cell": [axis.cell for axis, is_mixed in mixed if is_mixed], "batch": plan.batch}
-    for name in ("mode", "scheduler", "workers", "memory", "share", "trust"):
-        found.pop(name, None)
-    return found
+        found |= {name: plain(value) for name, value in calibrated(plan).items()}
+    return {name: value for name, value in found.items() if name not in (*OF_THE_MACHINE, "job")}
 
 
 def command(source: str, target: str, options: Mapping[str, Any]) -> str:
@@ -80,22 +78,14 @@ def call(source: str, target: str, options: Mapping[str, Any]) -> str:
     """Return the call in Python that asks for the same run."""
     lines = ["import scalesr", "", "scalesr.run(", f"    {source!r},", f"    {target!r},"]
     given = {name: value for name, value in options.items() if name != "settings"}
-    lines += [f"    {name}={_tupled(value)!r}," for name, value in given.items()]
+    lines += [f"    {name}={tupled(value)!r}," for name, value in given.items()]
     lines.append(")")
     settings = options.get("settings")
     if isinstance(settings, dict):
         lines.insert(1, "from scalesr.metrics import Settings")
-        said = ", ".join(f"{name}={_tupled(value)!r}" for name, value in settings.items() if value is not None)
+        said = ", ".join(f"{name}={tupled(value)!r}" for name, value in settings.items() if value is not None)
         lines.insert(-1, f"    settings=Settings({said}),")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
 
 
 def _word(value: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scalesr.engine.job import ledger_files
-from scalesr.engine.ledger import kept_normalisation, kept_plan, read_manifest, read_records, recorded
+from scalesr.engine.ledger import damaged_record, kept_normalisation, kept_plan, read_manifest, read_records, recorded
 from scalesr.engine.running import MEASUREMENT
 from scalesr.errors import LedgerError
 from scalesr.metrics import Measure
@@ -149,9 +149,7 @@ def _records(files: Files, blocks: int) -> Records:
                 again[number] = int(found["attempts"])
             bad.update(dict.fromkeys(map(str, found.get("bad_chunks", ()))))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise LedgerError(
-                f"The record of block {found['block']} is damaged ({error}).", remedy="Start again with --overwrite."
-            ) from error
+            raise damaged_record(files, found["block"], error) from error
     return Records(
         read=len(seconds),
         there=len(there),
@@ -174,7 +172,7 @@ def _measures(files: Files) -> tuple[tuple[Measure, ...], tuple[str, ...]]:
         return tuple(_measure(facts) for facts in found["figures"]), tuple(map(str, found["notes"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerError(
-            f"The ledger's {MEASUREMENT} is damaged ({error}).",
+            f"{files.url}/{MEASUREMENT} is damaged ({error}).",
             remedy="Remove it, and measure again with `scalesr measure`.",
         ) from error
 

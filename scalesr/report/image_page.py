@@ -292,9 +292,9 @@ def _tiles(scene: Scene) -> tuple[Fact, ...]:
     ]
     if history.journals:
         facts.append(("wall time", seconds_text(sum(one.seconds for one in history.journals))))
-        peak = max(one.peak for one in history.journals)
+        peak = max(one.own_peak for one in history.journals)
         if peak:
-            facts.append(("peak memory seen", human_bytes(peak)))
+            facts.append(("peak memory of the run", human_bytes(peak)))
     else:
         facts.append(("work of the blocks", seconds_text(sum(history.records.stages.values()))))
     return tuple(facts)

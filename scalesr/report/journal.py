@@ -35,6 +35,8 @@ PAUSE = 0.2
 MOST = 100
 """Journals that are read, the latest."""
 LARGEST = 2**20
+PROCESSES = "processes"
+"""Name of the term of a plan's memory that counts what a process takes before it does anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class Journal:
     """Seconds, and bytes of this process and those that it started."""
     peak: int = 0
     """The most of all looks at the memory, also of those that are not kept."""
+    held: int = 0
+    """Bytes of it that are not the run's: what this process held before, beyond what the plan counts for a process."""
     troubles: tuple[tuple[str, int], ...] = ()
     """What went wrong and was mended, and how often."""
     requests: int = 0
@@ -73,6 +77,11 @@ class Journal:
     """Cores of the machine."""
     ram: int = 0
     """Bytes of memory of the machine."""
+
+    @property
+    def own_peak(self) -> int:
+        """The most memory that the run was seen to take: what its plan is to be compared with."""
+        return max(0, self.peak - self.held)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Journal:
@@ -89,6 +98,8 @@ class Journal:
         }
         return cls(
             **counts,
+            # Earlier versions did not note it.
+            held=int(values.get("held", 0)),
             began=str(values["began"]),
             executor=str(values["executor"]),
             command=str(values["command"]),
@@ -105,6 +116,8 @@ class Notes:
     """A callback of a run that takes notes; a few kilobytes, however long it is."""
 
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    before: int = field(default_factory=lambda: _resident())
+    """Bytes that this process, and those that it started, hold when the run is called."""
     _start: float = field(default_factory=perf_counter)
     _started: RunStarted | None = None
     _finished: RunFinished | None = None
@@ -156,6 +169,7 @@ class Notes:
             every=self._every,
             memory=tuple((round(at, 3), size) for at, size in self._memory),
             peak=self._peak,
+            held=max(0, self.before - self._counted()),
             troubles=tuple(self._troubles.items()),
             requests=0 if finished is None else finished.traffic.requests,
             cores=psutil.cpu_count() or 0,
@@ -172,6 +186,11 @@ class Notes:
         """
         name = f"{self.began:%Y%m%dT%H%M%S}-{token_hex(4)}"
         files.put(f"{FOLDER}/{name}.json", json.dumps(asdict(self.journal()), separators=(",", ":")).encode())
+
+    def _counted(self) -> int:
+        """Return what the plan counts for this process itself: nothing where the tasks have processes of their own."""
+        terms = () if self._started is None else self._started.demand.host
+        return next((term.each for term in terms if term.name == PROCESSES and term.count == 1), 0)
 
     def _look(self, now: float) -> None:
         if now - self._looked < PAUSE:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from scalesr.images.colours import rgb
+from scalesr.images.png import png_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,32 +26,31 @@ ABSENT_GREY = 128
 
 def grey(pixels: NDArray[Any], span: Span) -> str:
     """Return a plane in shades of grey, as a ``data:`` address; what is not finite is black."""
-    return _encoded(np.rint(255 * _unit(pixels, span)).astype(np.uint8))
+    return png_address(np.rint(255 * _unit(pixels, span)).astype(np.uint8))
 
 
 def coloured(bands: NDArray[Any], spans: Sequence[Span], colours: Sequence[str]) -> str:
     """Return some bands added up in their colours (RRGGBB), as a ``data:`` address."""
     total = np.zeros((*bands.shape[1:], 3))
     for plane, span, colour in zip(bands, spans, colours, strict=True):
-        full = np.frombuffer(bytes.fromhex(colour), np.uint8).astype(np.float64)
-        total += _unit(plane, span)[..., None] * full
-    return _encoded(np.rint(np.clip(total, 0, 255)).astype(np.uint8))
+        total += _unit(plane, span)[..., None] * rgb(colour)
+    return png_address(np.rint(255 * np.clip(total, 0, 1)).astype(np.uint8))
 
 
 def mapped(values: NDArray[Any], span: Span, scale: Scale) -> str:
     """Return a plane in a scale of colours, as a ``data:`` address; what is not finite is medium grey."""
     places = np.rint((ABSENT - 1) * _unit(values, span)).astype(np.uint8)
     places[~np.isfinite(values)] = ABSENT
-    return _encoded(places, palette=_palette(scale))
+    return png_address(places, palette=_palette(scale))
 
 
 def legend(scale: Scale) -> str:
     """Return the colours of a scale from left to right, as a ``data:`` address."""
-    return _encoded(np.arange(ABSENT, dtype=np.uint8)[None], palette=_palette(scale))
+    return png_address(np.arange(ABSENT, dtype=np.uint8)[None], palette=_palette(scale))
 
 
 def _palette(scale: Scale) -> list[int]:
-    from matplotlib import colormaps  # noqa: PLC0415 it takes half a second, and is an extra
+    from matplotlib import colormaps  # noqa: PLC0415 it takes half a second
 
     colours = colormaps[SCALES[scale]](np.linspace(0, 1, ABSENT), bytes=True)[:, :3]
     return [*map(int, colours.ravel()), ABSENT_GREY, ABSENT_GREY, ABSENT_GREY]
@@ -60,14 +60,3 @@ def _unit(pixels: NDArray[Any], span: Span) -> NDArray[np.float64]:
     low, high = span
     values = (np.asarray(pixels, np.float64) - low) / ((high - low) or 1.0)
     return np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
-
-
-def _encoded(pixels: NDArray[np.uint8], palette: list[int] | None = None) -> str:
-    from PIL import Image  # noqa: PLC0415 it is an extra
-
-    image = Image.fromarray(pixels)
-    if palette is not None:
-        image.putpalette(palette)
-    stream = BytesIO()
-    image.save(stream, "PNG")
-    return "data:image/png;base64," + b64encode(stream.getvalue()).decode("ascii")

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from scalesr.analysis.packages import need
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -86,14 +84,7 @@ def drawn(key: str, *, title: str, words: str, height: float = 2.6) -> Iterator[
         Name and description of the drawing, for those who do not see it.
     height
         In inches.
-
-    Raises
-    ------
-    PlanError
-        matplotlib is not installed.
     """
-    for module in ("matplotlib", "jinja2"):
-        need(module, extra="report", purpose="A report")
     from matplotlib import rc_context  # noqa: PLC0415 it takes half a second
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -114,7 +105,7 @@ def drawn(key: str, *, title: str, words: str, height: float = 2.6) -> Iterator[
 
 def _cleaned(text: str, key: str, title: str, words: str) -> Markup:
     """Return a drawing for a page: its colours and fonts are the page's, and it says what it shows."""
-    from markupsafe import Markup, escape  # noqa: PLC0415 it comes with Jinja, an extra
+    from markupsafe import Markup, escape  # noqa: PLC0415 it comes with Jinja, as above
 
     text = text[text.index("<svg") :]
     head, _, body = text.partition(">")

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scalesr.analysis.packages import need
 from scalesr.report.pictures import legend
 
 if TYPE_CHECKING:
@@ -73,14 +72,7 @@ class Page:
 
 
 def rendered(page: Page) -> bytes:
-    """Return the page as HTML. Every text in it is escaped, whoever wrote it.
-
-    Raises
-    ------
-    PlanError
-        Jinja is not installed.
-    """
-    need("jinja2", extra="report", purpose="A report")
+    """Return the page as HTML. Every text in it is escaped, whoever wrote it."""
     from markupsafe import Markup  # noqa: PLC0415 it comes with Jinja
 
     style, script = (_own(name) for name in ("style.css", "slider.js"))
@@ -113,7 +105,7 @@ def _own(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 an extra
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 not every run needs it
 
     found = Environment(
         loader=FileSystemLoader(FOLDER),

@@ -113,32 +113,25 @@ def run(
     ScalesrError
         As `scalesr.engine.run`; nothing that has to do with the report.
     """
-    if (report or os.environ.get(SWITCH, "html")) == "none":
-        return run_engine(
-            source,
-            target,
-            callbacks=callbacks,
-            storage_options=storage_options,
-            target_options=target_options,
-            **asked,
-        )
-    notes = Notes()
+    notes = None if (report or os.environ.get(SWITCH, "html")) == "none" else Notes()
     try:
         result = run_engine(
             source,
             target,
-            callbacks=(*callbacks, notes),
+            callbacks=callbacks if notes is None else (*callbacks, notes),
             storage_options=storage_options,
             target_options=target_options,
             **asked,
         )
     except BaseException:
         # What is done of it will be gone on with; an output that refused this run is left alone.
-        if notes.worked:
+        if notes is not None and notes.worked:
             begun = Location.parse(target, target_options)
             with suppress(ScalesrError, OSError):
                 notes.keep(ledger_files(begun.url, begun.options))
         raise
+    if notes is None:
+        return result
     output = result.plate if isinstance(result, PlateResult) else result.image
     try:
         notes.keep(ledger_files(output.url, output.storage_options))

@@ -11,6 +11,7 @@ from scalesr.engine.deviation import NAME as DEVIATION
 from scalesr.engine.pairing import match_images
 from scalesr.errors import ScalesrError
 from scalesr.images import OWN, Location, apart, open_image
+from scalesr.images.colours import colour_of
 from scalesr.metrics import Settings
 from scalesr.report.history import read_history
 from scalesr.report.sampling import sample
@@ -94,8 +95,7 @@ class Scene:
 
     def colours(self) -> tuple[str, ...] | None:
         """Return the colours of the bands, where there are few and the image says how to show each."""
-        found = [channel.color for channel in self.output.channels]
-        known = [colour.upper() for colour in found if colour is not None and _is_colour(colour)]
+        known = [colour for colour in map(colour_of, self.output.channels) if colour is not None]
         if self.band is None or not 1 < self.output.shape[self.band] <= TOGETHER:
             return None
         return tuple(known) if len(known) == self.output.shape[self.band] == len(set(known)) else None
@@ -190,7 +190,3 @@ def _deviation(output: Image, absent: list[Fact]) -> Image | None:
     except (ScalesrError, OSError, ValueError) as error:
         absent.append(("standard deviations", str(error)))
         return None
-
-
-def _is_colour(text: str) -> bool:
-    return len(text) == 6 and all(digit in "0123456789abcdefABCDEF" for digit in text)

@@ -94,29 +94,33 @@ def memory_plots(journals: Sequence[Journal]) -> tuple[Plot, ...]:
     known = [one for one in journals if one.memory]
     if not known:
         return ()
-    longest = max(known, key=lambda one: one.peak)
-    planned = longest.planned_bytes
-    peak = max(one.peak for one in known)
+    longest = max(known, key=lambda one: one.own_peak)
+    planned, peak, held = longest.planned_bytes, longest.own_peak, longest.held
     words = (
         f"Memory of the process that ran, with those that it started, looked at when something happened, at most five "
         f"times a second: {human_bytes(peak)} at the most; between two looks it may have been more."
-        + (
-            f" The plan allowed for {human_bytes(planned)} of its own, beside what the program held that called it."
-            if planned
-            else ""
-        )
+        + (f" Left out are {human_bytes(held)} that the program held before, which called the run." if held else "")
+        + (f" The plan allowed for {human_bytes(planned)}." if planned else "")
     )
     with drawn("memory", title="Memory over time", words=words, height=2.2) as drawing:
         axes = drawing.axes
         for one in known:
             at, size = np.array(one.memory, np.float64).T
-            axes.plot(at, size / GIGABYTE, color=OUT, drawstyle="steps-post", marker="o", markersize=2.5)
+            axes.plot(
+                at,
+                np.maximum(size - one.held, 0) / GIGABYTE,
+                color=OUT,
+                drawstyle="steps-post",
+                marker="o",
+                markersize=2.5,
+            )
         if planned:
             axes.axhline(planned / GIGABYTE, color=THIRD, linestyle="--", linewidth=1.2)
             axes.text(1, planned / GIGABYTE, "planned ", ha="right", va="bottom", transform=axes.get_yaxis_transform())
         axes.set(xlabel="seconds since the run began", ylabel="memory (GiB)")
         axes.set_ylim(0, 1.18 * max(peak, planned) / GIGABYTE)
     rows = [("seen at the most", human_bytes(peak)), ("planned", human_bytes(planned) if planned else "not noted")]
+    rows += [("held before by the program, left out", human_bytes(held))] if held else []
     rows += [(f"of the plan: {name}", human_bytes(size)) for name, size in longest.planned]
     if longest.device_bytes:
         rows.append(("planned for the device", human_bytes(longest.device_bytes)))
@@ -165,7 +169,7 @@ def _stages(history: History) -> Plot:
 
 
 def _blocks(history: History) -> Plot:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 an extra
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 it takes half a second
 
     took = {block: sum(stages.values()) for block, stages in history.records.seconds.items()}
     slowest = sorted(took, key=lambda block: -took[block])[:SLOWEST]

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from scalesr.errors import ModelError
+from scalesr.rls.frozen import FrozenGenerator
 from scalesr.rls.generator import unit
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ class Beginning:
                 remedy="Train it with --guided, or begin at its mean latent: around=mean.",
             )
         chance, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-        seen = []
+        seen, frozen = [], FrozenGenerator(generator)
         with torch.inference_mode():
             for part in torch.split(generator.known, _PART):
-                images = unit(generator.synthesis(part, generator.drawn_noise(chance, len(part))))
+                rows = part[:, None].expand(-1, generator.layers, -1)
+                images = unit(frozen.synthesis(rows, frozen.lifted(generator.drawn_noise(chance, len(part)))))
                 seen.append(degradation.measure(images, random))
         measured = _small(torch.cat(seen))
         latents = generator.known.detach().cpu().double()

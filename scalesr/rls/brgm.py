@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from scalesr.rls.descent import descend
+from scalesr.rls.frozen import FrozenGenerator
 from scalesr.rls.generator import unit
 from scalesr.rls.layers import TINY
 from scalesr.rls.maps import noise_maps
@@ -99,13 +100,14 @@ def brgm(
     scale = std.square().sum().sqrt().clamp(min=math.sqrt(TINY))
     cosine = (1.0 if degradation.factor > COARSE else 0.1) if chosen.cosine is None else chosen.cosine
     numbers = torch.arange(len(measured)) if ids is None else ids
+    frozen = FrozenGenerator(generator)
 
     def solve(part: torch.Tensor, which: torch.Tensor) -> Solutions:
-        maps = noise_maps(generator, which, seed=chosen.seed)
+        maps = frozen.lifted(noise_maps(generator, which, seed=chosen.seed))
 
         def energy(variables: Sequence[torch.Tensor], step: int) -> Terms:  # noqa: ARG001  # the same at all steps
             w = variables[0]
-            seen = degradation(unit(generator.synthesis(w, maps)))
+            seen = degradation(unit(frozen.synthesis(w, maps)))
             found = {
                 "data": chosen.data * GREY**2 * (seen - part).square().mean(dim=(1, 2, 3)),
                 "prior": chosen.prior * ((w - mean) / scale).square().mean(dim=(1, 2)),
@@ -116,9 +118,9 @@ def brgm(
             return found
 
         start = mean.expand(len(part), generator.layers, -1)
-        came = descend([start], energy, steps=chosen.steps, rates=[chosen.rate], schedule="constant")
+        came = descend([start], energy, steps=chosen.steps, rates=[chosen.rate], schedule="constant", energies="alike")
         return solved(
-            generator,
+            frozen,
             came.variables[0],
             maps,
             part,

@@ -122,7 +122,15 @@ class Degradation:
                 f"An image of {edge} px cannot be measured in pixels of {self.factor}.",
                 remedy="Choose a factor that divides the size of the generator's images.",
             )
-        return torch.from_numpy(_matrix(self.kind, self.factor, self.psf, edge)).to(images.device, images.dtype)
+        return _tensor(self.kind, self.factor, self.psf, edge, images.device, images.dtype)
+
+
+@lru_cache(maxsize=64)
+def _tensor(kind: Kind, factor: int, psf: float, edge: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return the matrix where images are: searches ask for it at each step, and a copy would hold up the device."""
+    # Who asks first may be inside inference mode, whose tensors can be part of no gradient.
+    with torch.inference_mode(mode=False):
+        return torch.from_numpy(_matrix(kind, factor, psf, edge)).to(device, dtype)
 
 
 @lru_cache(maxsize=64)

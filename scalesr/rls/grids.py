@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scalesr.errors import OutputError
+from scalesr.images.png import png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,22 +39,15 @@ def tiled(images: torch.Tensor, *, columns: int) -> NDArray[np.uint8]:
 
 
 def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write an image of shape (y, x, 1 or 3) as PNG, which needs no further package.
+    """Write an image of shape (y, x, 1 or 3) as PNG.
 
     Raises
     ------
     OutputError
         It cannot be written.
     """
-    height, width, channels = pixels.shape
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
-    whole = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(whole)
+        path.write_bytes(png(pixels))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}.", remedy="Check the folder.") from error

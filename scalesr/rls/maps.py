@@ -78,4 +78,4 @@ def deviates(
 
 def _normal(*, rows: int, y: torch.Tensor, x: torch.Tensor, number: int, seed: int) -> torch.Tensor:
     first = torch.zeros_like(y + x)
-    return normal(first=first, rows=rows, y=y, x=x, streams=torch.full_like(first, number), seed=seed)
+    return normal(first=first, rows=rows, y=y, x=x, streams=torch.full_like(first, number), seed=seed, lane=0)

@@ -12,6 +12,7 @@ from scalesr.errors import ModelError, PlanError
 
 if TYPE_CHECKING:
     from scalesr.rls.descent import Terms
+    from scalesr.rls.frozen import FrozenPrior
     from scalesr.rls.prior import Prior
 
 _SMALL = 1e-12
@@ -71,7 +72,7 @@ class Objective:
         w: torch.Tensor,
         *,
         floor: torch.Tensor,
-        prior: Prior | None,
+        prior: Prior | FrozenPrior | None,
     ) -> Terms:
         """Return the weighted terms of each object.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from scalesr.errors import ModelError
 from scalesr.models.vgg import VGG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from scalesr.models.checkpoint import Trust
@@ -46,6 +48,7 @@ class PerceptualDistance(nn.Module):
     def __init__(self, weights: Path, *, trust: Trust = "safe") -> None:
         super().__init__()
         self.network = VGG(weights, kind="vgg16", places=PLACES, trust=trust)
+        self._real: tuple[Callable[[], torch.Tensor | None], int, Sequence[torch.Tensor]] | None = None
 
     def forward(self, seen: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
         """Return the distance of each pair of images, shape (n,).
@@ -62,17 +65,36 @@ class PerceptualDistance(nn.Module):
             Edges that neither divide 256 nor are its multiples.
         """
         channels = seen.shape[1]
-        if channels not in (1, 3):
-            apart = self(seen.flatten(0, 1)[:, None], measured.flatten(0, 1)[:, None])
-            found: torch.Tensor = apart.view(-1, channels).mean(dim=1)
-            return found
-        made, real = (self.network(_shown(each)) for each in (seen, measured))
+        made, real = self.network(_shown(_pictures(seen))), self._features(measured)
         entries = sum(each[0].numel() for each in made)
-        parts = [
-            (_turned(a) - _turned(b)).square().sum(dim=1).mean(dim=(1, 2)) for a, b in zip(made, real, strict=True)
-        ]
+        parts = [(_turned(a) - b).square().sum(dim=1).mean(dim=(1, 2)) for a, b in zip(made, real, strict=True)]
         mean: torch.Tensor = torch.stack(parts).sum(dim=0) / entries
-        return mean
+        return mean if len(mean) == len(seen) else mean.view(-1, channels).mean(dim=1)
+
+    def _features(self, measured: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return the features of measurements, which are worked out once for all steps of a search.
+
+        They are kept as long as the measurements are, and nobody writes to these.
+        """
+        if measured.requires_grad or measured.is_inference():
+            # Gradients may be wanted, or nobody counts who writes to them.
+            return [_turned(each) for each in self.network(_shown(_pictures(measured)))]
+        kept, written = self._real, measured._version  # noqa: SLF001  # torch has no other name for how often
+        if kept is None or kept[0]() is not measured or kept[1] != written:
+            with torch.no_grad():
+                features = [_turned(each) for each in self.network(_shown(_pictures(measured)))]
+            gone = ref(measured, lambda _: setattr(self, "_real", None))
+            self._real = kept = (gone, written, features)
+        return kept[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to measurements of this process."""
+        return {**self.__dict__, "_real": None}
+
+
+def _pictures(images: torch.Tensor) -> torch.Tensor:
+    """Return one picture for each object, or for each channel where these are no colours."""
+    return images if images.shape[1] in (1, 3) else images.flatten(0, 1)[:, None]
 
 
 def _shown(images: torch.Tensor) -> torch.Tensor:

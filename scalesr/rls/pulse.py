@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from scalesr.rls.descent import descend
 from scalesr.rls.flow import moments
+from scalesr.rls.frozen import FrozenGenerator
 from scalesr.rls.generator import unit
 from scalesr.rls.layers import TINY
 from scalesr.rls.maps import noise_maps, starts
@@ -109,6 +110,7 @@ class _Pulse:
     ) -> None:
         self.generator, self.measured, self.degradation, self.settings = generator, measured, degradation, settings
         self.ids, self.mean, self.std = ids, mean, std
+        self.frozen = FrozenGenerator(generator)
 
     def solve(self) -> Solutions:
         settings, generator = self.settings, self.generator
@@ -129,11 +131,18 @@ class _Pulse:
             for value, length in zip(variables, lengths, strict=True):
                 value.mul_(length / _lengths(value))
 
-        found = descend(start, self.energy, steps=settings.steps, rates=[settings.rate] * len(start), after=after)
+        found = descend(
+            start,
+            self.energy,
+            steps=settings.steps,
+            rates=[settings.rate] * len(start),
+            after=after,
+            energies="alike",
+        )
         solution = solved(
-            generator,
+            self.frozen,
             self.latents(found.variables[0]),
-            [*found.variables[1:], *self.fixed],
+            self.frozen.lifted([*found.variables[1:], *self.fixed]),
             self.measured,
             self.degradation,
             gate=math.inf,
@@ -150,7 +159,8 @@ class _Pulse:
     def energy(self, variables: Sequence[torch.Tensor], step: int) -> Terms:  # noqa: ARG002  # the same at all steps
         settings, v = self.settings, variables[0]
         w = self.latents(v)
-        seen = self.degradation(unit(self.generator.synthesis(w, [*variables[1:], *self.fixed])))
+        maps = self.frozen.lifted([*variables[1:], *self.fixed])
+        seen = self.degradation(unit(self.frozen.synthesis(w, maps)))
         squares = (seen - self.measured).square().mean(dim=(1, 2, 3))
         found = {"data": settings.data * squares.clamp(min=settings.least)}
         if settings.cross:

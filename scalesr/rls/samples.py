@@ -10,6 +10,7 @@ import torch
 
 from scalesr.errors import PlanError
 from scalesr.rls.descent import descend
+from scalesr.rls.frozen import FrozenGenerator, FrozenPrior
 from scalesr.rls.generator import unit
 from scalesr.rls.maps import deviates, noise_maps
 from scalesr.rls.search import SearchSettings, Solutions, in_groups, restarted, search, solved
@@ -208,9 +209,10 @@ class _Fit:
         ids: torch.Tensor,
     ) -> None:
         self.generator, self.prior, self.settings, self.fit = generator, prior, settings, fit
+        self.frozen, self.density = FrozenGenerator(generator), FrozenPrior(prior)
         self.measured, self.degradation, self.temperature, self.ids = measured, degradation, temperature, ids
         self.shape = (generator.layers if settings.space == "w+" else 1, generator.settings.latent)
-        self.maps = noise_maps(generator, ids, choice=settings.maps, seed=settings.seed)
+        self.maps = self.frozen.lifted(noise_maps(generator, ids, choice=settings.maps, seed=settings.seed))
 
     def solve(self, samples: int) -> tuple[Solutions, ...]:
         mean = self.prior.mean.expand(len(self.ids), *self.shape).clone()
@@ -228,7 +230,7 @@ class _Fit:
             rows = drawn.expand(-1, -1, self.generator.layers, -1)
             return tuple(
                 solved(
-                    self.generator,
+                    self.frozen,
                     w,
                     self.maps,
                     self.measured,
@@ -251,11 +253,11 @@ class _Fit:
     def energy(self, variables: Sequence[torch.Tensor], step: int) -> Terms:
         draws = self.fit.draws
         w = self.drawn(variables, draws, step).flatten(0, 1)
-        maps = self.maps if isinstance(self.maps, str) else [each.repeat(draws, 1, 1, 1) for each in self.maps]
-        seen = self.degradation(unit(self.generator.synthesis(w.expand(-1, self.generator.layers, -1), maps)))
+        maps = [each if len(each) == 1 else each.repeat(draws, 1, 1) for each in self.maps]
+        seen = self.degradation(unit(self.frozen.synthesis(w.expand(-1, self.generator.layers, -1), maps)))
         measured = self.measured.repeat(draws, 1, 1, 1)
         terms = self.settings.objective.terms(
-            seen, measured, w, floor=self.degradation.floor(measured), prior=self.prior
+            seen, measured, w, floor=self.degradation.floor(measured), prior=self.density
         )
         means = {name: term.view(draws, -1).mean(dim=0) for name, term in terms.items()}
         # Of a normal distribution the entropy is the sum of the logarithms of its deviations, and a constant.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scalesr.images import image_statistics
+from scalesr.images.colours import channels_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,11 +58,6 @@ def brightest_band(image: Image) -> int:
         pixels = image.read(_region(image, level, band, most=MOST // BANDS), level=level)
         means.append(float(np.mean(pixels, where=np.isfinite(pixels), dtype=np.float64)) if pixels.size else 0.0)
     return int(some[int(np.argmax(np.nan_to_num(means, nan=-np.inf)))])
-
-
-def channels_of(image: Image) -> int:
-    """Return how many channels an image has; 1 where it has no such axis."""
-    return next((int(size) for axis, size in zip(image.axes, image.shape, strict=True) if axis.kind == "channel"), 1)
 
 
 def _chosen(image: Image, channel: int) -> Span | None:

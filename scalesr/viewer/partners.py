@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scalesr.errors import InputError, ScalesrError
-from scalesr.images import OWN, Files, Image, Location, Plate
-from scalesr.images.plates import open_any
+from scalesr.images import Image, Plate, open_any
+from scalesr.images.provenance import provenance_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-MANIFEST = "manifest.json"
-"""What of a ledger tells how an output was made; the engine has the name too, and takes seconds to load."""
-LARGEST = 2**28
-"""Bytes of it at most."""
 
 Source = str | os.PathLike[str] | Image
 """An image or a plate by its path or URL, or an image that is open."""
@@ -84,12 +78,10 @@ def choose(
 
 def input_of(image: Image) -> str | None:
     """Return the place of what an image was made from, as its ledger says; ``None`` where it does not."""
-    files = Files((Location(image.url, image.storage_options) / OWN).url, image.storage_options)
     try:
-        stored = files.get(MANIFEST, at_most=LARGEST)
-        found = None if stored is None else json.loads(stored)["provenance"]["source"]
-    except (ScalesrError, OSError, ValueError, KeyError, TypeError, RecursionError):
-        # A ledger is an extra: a damaged one is no reason not to show the image.
+        found = provenance_of(image).facts.get("source")
+    except (ScalesrError, OSError):
+        # A ledger is an extra: one that cannot be read is no reason not to show the image.
         return None
     return found if isinstance(found, str) else None
 

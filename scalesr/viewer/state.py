@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from scalesr.images.thumbnail import COLOURS
-from scalesr.viewer.contrast import brightest_band, channels_of, contrast
+from scalesr.images.colours import WHITE, channels_of, colours_of, is_photograph
+from scalesr.viewer.contrast import brightest_band, contrast
 from scalesr.viewer.dimensions import dimensions, shown_axes
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 MOST_COLOURS = 6
 """Channels that are shown at once, each in its colour; more are the bands of a spectrum, of which one is shown."""
-PALETTE = (*(colour.upper() for colour in COLOURS), "FF0000", "00FF00")
-"""Colours of channels that name none, or are all white as of a program that knows none."""
-PRIMARIES = ("FF0000", "00FF00", "0000FF")
-WHITE = "FFFFFF"
 PICTURE = (1100.0, 640.0)
 """Pixels of a window that all panels share, about: a picture is made to fit."""
 OBLIQUE = (-0.35, 0.25, 0.1, 0.9)
@@ -131,8 +127,8 @@ def _channels(one: Shown, number: int, spans: Callable[[int], list[Span]]) -> It
     axis = next((some for some in dimensions(image) if some.axis.kind == "channel"), None)
     labels = [channel.label or f"channel {place}" for place, channel in enumerate(image.channels[:count])]
     labels += [f"channel {place}" for place in range(len(labels), count)]
-    photograph = _is_photograph(image)
-    for place, (label, colour) in enumerate(zip(labels, PRIMARIES if photograph else _colours(image), strict=True)):
+    photograph = is_photograph(image)
+    for place, (label, colour) in enumerate(zip(labels, colours_of(image), strict=True)):
         told = label if labels.count(label) == 1 else f"{label} ({place})"
         span = (0.0, 255.0) if photograph else spans(place)[number]
         layer = _layer(one, one.title if count == 1 else f"{one.title} {told}", span, colour=colour, shared=None)
@@ -171,20 +167,3 @@ def _control(span: Span, image: Image) -> dict[str, Any]:
     # Integers of 64 bits are texts in its JSON.
     texts = image.dtype.itemsize == 8
     return {name: [str(one) if texts else one for one in ends] for name, ends in (("range", whole), ("window", window))}
-
-
-def _named(image: Image) -> list[str]:
-    """Return the colours of all channels, white where one names none."""
-    named = [(channel.color or WHITE).upper() for channel in image.channels]
-    return [*named, *[WHITE] * channels_of(image)][: channels_of(image)]
-
-
-def _is_photograph(image: Image) -> bool:
-    """Say whether three channels are red, green and blue, whose ratio must stay: 8 bits each, and nothing said."""
-    return channels_of(image) == 3 and image.dtype.name == "uint8" and set(_named(image)) == {WHITE}
-
-
-def _colours(image: Image) -> list[str]:
-    """Return a colour for each channel: those that the image names, if it names any."""
-    named = _named(image)
-    return list(PALETTE[: len(named)]) if len(named) > 1 and set(named) == {WHITE} else named

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import tifffile
 from commands import call, only_json, program, speckle, write_image
 
@@ -80,6 +81,22 @@ def test_an_unfinished_output_says_how_far_it_is(tmp_path: Path) -> None:
     assert found["made_by"]["blocks_done"] < found["made_by"]["blocks"] == 4
     shard.write_bytes(whole)
     assert call("run", tmp_path / "in.zarr", tmp_path / "out.zarr", *options, "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "0/zarr.json"])
+@pytest.mark.parametrize("left", [0, 50])
+def test_a_damaged_file_is_named_and_no_unfinished_run(tmp_path: Path, name: str, left: int) -> None:
+    write_image(tmp_path / "in.zarr", speckle(32, 32))
+    assert call("run", tmp_path / "in.zarr", tmp_path / "out.zarr", *CUBIC, "--report", "none").exit_code == 0
+    torn = tmp_path / "out.zarr" / name
+    torn.write_bytes(torn.read_bytes()[:left])
+    result = call("info", tmp_path / "out.zarr")
+    assert result.exit_code == 3
+    assert f"{torn} is damaged" in " ".join(result.stderr.split())
+    assert "scalesr repair" in result.stderr
+    assert "did not finish" not in result.stdout + result.stderr
+    assert call("repair", tmp_path / "out.zarr").exit_code == 0
+    assert call("info", tmp_path / "out.zarr").exit_code == 0
 
 
 def test_the_names_of_the_ledger_are_those_of_the_engine() -> None:

@@ -223,6 +223,7 @@ def check(result: Any, as_json: Any, code: int, words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "no scheduler there" else []) for name in WALK]
 )
+@pytest.mark.usefixtures("quick_refusal")
 def test_each_step_of_the_walk(ground: Path, tmp_path: Path, name: str) -> None:
     arguments, code, words = WALK[name]
     lines = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from threading import Timer
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import psutil
 import pytest
@@ -107,3 +109,13 @@ def test_a_scheduler_that_goes_away_while_workers_are_waited_for_is_told() -> No
             DaskExecutor.connect(Cluster(where=cluster.address, workers=(1, 1), wait=30), device="cpu")
         strike.join()
     assert "--resume" in told.value.remedy
+
+
+def test_a_scheduler_is_waited_for_as_long_as_dask_is_told() -> None:
+    began = monotonic()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(PlanError, match=r"No Dask scheduler answers at 'tcp://127\.0\.0\.1:1'"),
+    ):
+        DaskExecutor.connect(Cluster(where="tcp://127.0.0.1:1"), device="cpu")
+    assert monotonic() - began < 5

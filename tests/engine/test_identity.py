@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from commands import write_image
 from engine.conftest import voxels
 
 import scalesr
@@ -76,3 +77,20 @@ def test_each_level_is_the_mean_of_the_one_below(make_image: MakeImage, tmp_path
         np.testing.assert_array_equal(coarse, downsample(fine, (0, 1)))
     assert result.image.levels[0].translation == image.levels[0].translation
     assert result.image.levels[1].scale == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("scheduler", ["serial", "threads"])
+def test_an_input_that_is_written_anew_in_another_shape_is_read_anew(tmp_path: Path, scheduler: str) -> None:
+    for edge in (40, 64):
+        pixels = np.arange(edge * edge, dtype=np.uint16).reshape(edge, edge)
+        write_image(tmp_path / "in.zarr", pixels)
+        result = scalesr.run(
+            tmp_path / "in.zarr",
+            tmp_path / "out.zarr",
+            model="identity",
+            cell=16,
+            halo=4,
+            scheduler=scheduler,
+            mode="overwrite",
+        )
+        np.testing.assert_array_equal(voxels(result.image), pixels)

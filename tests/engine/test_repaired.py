@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from small_plates import write_plate
 
 import scalesr
 from scalesr.engine import StageAdvanced, repair, verify, verify_plate
+from scalesr.engine.executors import SerialExecutor
 from scalesr.errors import FailedBlocksError, InputError, LedgerError, ModelError
 from scalesr.images import open_image, open_plate
 
@@ -150,6 +151,30 @@ def test_only_what_is_bad_is_computed_again(whole: Path) -> None:
     assert mended.before.counts["missing"] == 1
     assert content(whole) == before
     assert repair(whole, scheduler="serial").result is None
+
+
+def test_a_cluster_is_opened_once(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the output is verified twice before anything is computed."""
+    opened: list[SerialExecutor] = []
+    closed: list[str] = []
+
+    class Remote(SerialExecutor):
+        def close(self, *, how: Literal["finished", "stopped"]) -> None:
+            closed.append(how)
+
+    def open_remote(scheduler: object, **_: object) -> SerialExecutor:
+        assert scheduler == "tcp://head:8786"
+        opened.append(Remote())
+        return opened[-1]
+
+    for module in ("repairing", "verifying", "running"):
+        monkeypatch.setattr(f"scalesr.engine.{module}.open_executor", open_remote)
+    before = content(whole)
+    (whole / "zarr.json").write_text("{")
+    (whole / "0" / "c" / "1" / "1").unlink()
+    assert repair(whole, scheduler="tcp://head:8786").blocks == 1
+    assert content(whole) == before
+    assert (len(opened), closed) == (1, ["finished"])
 
 
 def test_deviations_are_verified_and_mended_too(

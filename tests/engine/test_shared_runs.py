@@ -18,8 +18,9 @@ from engine.test_poisoned import pixels_of
 from fragile_model import BLEND, TILES, Fragile
 
 import scalesr
-from scalesr.engine import BlockDone
+from scalesr.engine import BlockDone, StageStarted
 from scalesr.engine.claiming import LEAVE
+from scalesr.engine.claiming.alone import STAGE
 from scalesr.engine.claiming.claims import block_name
 from scalesr.engine.claiming.holders import Heart
 from scalesr.engine.executors import SerialExecutor
@@ -184,6 +185,47 @@ def test_one_alone_goes_on_with_what_several_began(
     assert pixels_of(tmp_path / "out.zarr") == wanted
 
 
+@pytest.mark.parametrize("mode", ["resume", "overwrite"])
+def test_one_alone_leaves_what_others_are_at_work_at(
+    image: scalesr.Image, fragile: Fragile, tmp_path: Path, wanted: dict[str, str], mode: str
+) -> None:
+    target = tmp_path / "out.zarr"
+    begin(image, target, fragile.model)
+    alone = {**SHARED, "share": "nothing", "mode": mode, "model": fragile.model}
+    files = Files(str(target / "scalesr"))
+    heart = Heart(files, seconds=1)
+    heart.start()
+    before = pixels_of(target)
+    with pytest.raises(OutputError, match=r"Other processes work at .*out\.zarr together.*--share"):
+        scalesr.run(image, target, **alone)
+    assert pixels_of(target) == before
+    assert files.get(f"claims/holders/{heart.token}.json") is not None
+    # Killed, it says nothing any more, and the note stays.
+    heart._stop.set()
+    heart._thread.join()
+    heard: list[Event] = []
+    scalesr.run(image, target, callbacks=[heard.append], **alone)
+    assert any(isinstance(event, StageStarted) and event.name == STAGE for event in heard)
+    assert pixels_of(target) == wanted
+    assert not files.list("claims/")
+
+
+def test_who_joins_an_ordinary_run_makes_the_same_bytes(
+    image: scalesr.Image, fragile: Fragile, tmp_path: Path, wanted: dict[str, str]
+) -> None:
+    target = tmp_path / "out.zarr"
+    joining: list[Any] = []
+
+    def join(event: Event) -> None:
+        if isinstance(event, BlockDone) and event.done == 5 and not joining:
+            joining.append(scalesr.run(image, target, model=fragile.model, **SHARED))
+
+    with pytest.raises(OutputError, match=r"joined this run by --share, and finished .*out\.zarr meanwhile"):
+        scalesr.run(image, target, model=fragile.model, callbacks=[join], **(SHARED | {"share": "nothing"}))
+    assert joining[0].blocks == 20
+    assert pixels_of(target) == wanted
+
+
 def test_who_was_taken_for_dead_does_no_harm(
     image: scalesr.Image, fragile: Fragile, tmp_path: Path, wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,7 +355,7 @@ def test_what_cannot_be_shared_is_refused(image: scalesr.Image, fragile: Fragile
             scalesr.run(image, target, model=fragile.model, **(SHARED | change))
     assert not target.exists()
     begin(image, target, fragile.model)
-    with pytest.raises(LedgerError, match="run of something else: plan"):
+    with pytest.raises(LedgerError, match=r"out\.zarr holds a run of something else: plan"):
         scalesr.run(image, target, model=fragile.model, **(SHARED | {"block": 2}))
     other = tmp_path / "notes"
     other.mkdir()

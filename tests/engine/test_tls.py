@@ -60,6 +60,7 @@ def test_dasks_own_configuration_names_certificates_as_well(address: str, folder
     executor.close(how="finished")
 
 
+@pytest.mark.usefixtures("quick_refusal")
 def test_without_a_certificate_nobody_gets_in(address: str, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"lets in nobody without a certificate.*Give --tls-ca"):
         DaskExecutor.connect(Cluster(where=address), device="cpu")
@@ -71,6 +72,7 @@ def test_without_a_certificate_nobody_gets_in(address: str, folder: Path, tmp_pa
         DaskExecutor.connect(Cluster(where=address.replace("tls", "tcp")), device="cpu")
 
 
+@pytest.mark.usefixtures("quick_refusal")
 def test_a_scheduler_of_another_authority_is_not_believed(address: str, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="TLS certificate does not match"):
         DaskExecutor.connect(Cluster(where=address, certificates=certificates(tmp_path / "foreign")), device="cpu")

@@ -286,6 +286,7 @@ def test_a_finished_run_can_be_resumed_for_nothing(
         ({"precision": "fp16"}, PlanError, "fp16"),
     ],
 )
+@pytest.mark.usefixtures("quick_refusal")
 def test_options_that_cannot_work(
     make_image: MakeImage, speckle: NDArray[Any], tmp_path: Path, options: dict[str, Any], error: Any, words: str | None
 ) -> None:

@@ -25,9 +25,10 @@ import scalesr.tiling
 from scalesr.engine import BlockDone
 from scalesr.engine import run as run_engine
 from scalesr.errors import InputError, InterruptedRunError, LedgerError, PlanError
-from scalesr.images import Axis, Channel, create_image, open_image, pyramid_layout
+from scalesr.images import Axis, Channel, Files, create_image, open_image, pyramid_layout
 from scalesr.metrics.rows import number_text
 from scalesr.report import run, write_report
+from scalesr.report.journal import Journal, read_journals
 from scalesr.report.timings import seconds_text
 
 if TYPE_CHECKING:
@@ -101,9 +102,23 @@ def test_the_journal_says_what_memory_was_seen_and_planned(output: Path) -> None
     page = page_of(output)
     assert noted["peak"] >= max(size for _, size in noted["memory"]) > 2**26
     assert page.row("planned")[0] == scalesr.tiling.human_bytes(noted["planned_bytes"])
-    assert page.row("seen at the most")[0] == scalesr.tiling.human_bytes(noted["peak"])
+    assert page.row("seen at the most")[0] == scalesr.tiling.human_bytes(noted["peak"] - noted["held"])
     assert len(noted["ended"]) == 9
     assert sorted(noted["ended"]) == noted["ended"]
+
+
+def test_what_a_program_held_before_is_no_memory_of_its_run(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.zarr", speckle(32, 32))
+    hoard = np.ones(700 * 2**20, np.uint8)
+    run(tmp_path / "in.zarr", tmp_path / "out.zarr", report="html", **HOW)
+    (journal,) = read_journals(Files(str(tmp_path / "out.zarr" / "scalesr")))
+    assert journal.peak > hoard.nbytes > journal.planned_bytes > journal.own_peak > journal.planned[0][1] / 2
+    page = page_of(tmp_path / "out.zarr")
+    assert page.row("seen at the most")[0] == scalesr.tiling.human_bytes(journal.own_peak)
+    assert page.row("held before by the program, left out")[0] == scalesr.tiling.human_bytes(journal.held)
+    # Of a journal that does not say it, all is taken for the run's.
+    old = {name: value for name, value in vars(journal).items() if name != "held"}
+    assert Journal.from_json(json.loads(json.dumps(old))).own_peak == journal.peak
 
 
 def test_the_command_on_the_page_makes_the_same_bytes(output: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
@@ -9,6 +11,9 @@ from scalesr.rls.flow import MAF
 from scalesr.rls.generator import StyleGAN2
 from scalesr.rls.prior import Prior, draw, spread
 from scalesr.rls.settings import FlowSettings, GeneratorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TINY = GeneratorSettings(size=16, channels=2, latent=32, depth=2, widths=(8, 8, 8))
 
@@ -48,3 +53,8 @@ def generator() -> StyleGAN2:
 @pytest.fixture(scope="session")
 def prior(generator: StyleGAN2) -> Prior:
     return fitted(generator)
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[[GeneratorSettings], StyleGAN2]:
+    return made

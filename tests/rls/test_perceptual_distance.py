@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +85,34 @@ def test_other_numbers_of_channels_are_shown_one_by_one(distance: PerceptualDist
     assert distance(seen, measured).tolist() == pytest.approx([sum(each) / 2], rel=1e-5)
     with pytest.raises(ModelError, match="6 x 6"):
         distance(torch.zeros(1, 1, 6, 6), torch.zeros(1, 1, 6, 6))
+
+
+def test_measurements_are_looked_at_once_and_again_when_they_change(
+    distance: PerceptualDistance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    forward = distance.network.forward
+
+    def counted(images: torch.Tensor) -> object:
+        asked.append(len(images))
+        return forward(images)
+
+    monkeypatch.setattr(distance.network, "forward", counted)
+    measured = torch.rand(2, 1, 4, 4)
+    seen = torch.rand(2, 1, 4, 4, requires_grad=True)
+    first = distance(seen, measured)
+    for _ in range(3):
+        again = distance(seen, measured)
+        slope = torch.autograd.grad(again.sum(), seen)[0]
+    assert torch.equal(first, again)
+    assert float(slope.abs().max()) > 0
+    assert len(asked) == 5
+    measured.mul_(0.5)
+    changed = distance(seen, measured)
+    assert torch.equal(changed, distance(seen, measured.clone()))
+    assert not torch.equal(changed, first)
+    del measured
+    assert copy.deepcopy(distance)._real is None
 
 
 def test_brgm_says_that_its_perceptual_term_is_absent(generator: StyleGAN2) -> None:

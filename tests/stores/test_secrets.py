@@ -8,10 +8,11 @@ import pickle
 import subprocess
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from commands import speckle, write_image
+from distributed import WorkerPlugin
 from distributed.protocol import pickle as of_dask
 from stores.servers import KEY, SECRET
 from stores.test_store_runs import SMALL, put_input
@@ -19,6 +20,7 @@ from stores.test_store_runs import SMALL, put_input
 import scalesr
 from scalesr import secrecy
 from scalesr.engine import Options
+from scalesr.engine.executors import DaskExecutor
 from scalesr.engine.settling import settle
 from scalesr.errors import InputError, ScalesrError
 from scalesr.images import Files, Location, open_image
@@ -88,6 +90,39 @@ def test_texts_lose_every_secret_that_is_known(monkeypatch: pytest.MonkeyPatch) 
     clean = secrecy.without_secrets(text)
     assert clean == "***; ***; ***; s3://***@host/x?X-Amz-Signature=***"
     assert "horse" not in str(InputError(text, remedy="None."))
+
+
+def known_to_workers(*_: Any) -> list[Any]:
+    return list(secrecy.locked_away().values())
+
+
+def test_workers_are_told_the_secrets_of_what_they_are_given_and_no_others() -> None:
+    used, later, other = (StoreOptions({"secret": f"{name}-{SECRET}"}) for name in ("used", "later", "other"))
+    executor = DaskExecutor.local(kind="processes", workers=1, slots=1)
+    how: Literal["finished", "stopped"] = "stopped"
+    try:
+
+        def told(*given: Any) -> set[str]:
+            task = executor.submit(known_to_workers, *given, name=f"read-{len(given)}")
+            executor.wait([task], seconds=60)
+            return {value for value in executor.result(task) if isinstance(value, str) and SECRET in value}
+
+        assert told() == set()
+        assert told(used, 7) == {f"used-{SECRET}"}
+        assert told(1, {"a": later}, 3) == {f"used-{SECRET}", f"later-{SECRET}"}
+        # Inspections name them in what the workers are asked.
+        found: list[Any] = []
+        executor._place = "elsewhere"
+
+        def inspection(on_each: Any, /) -> Any:
+            found.extend(on_each(known_to_workers, other).values())
+            return WorkerPlugin()
+
+        executor.inspect(inspection)
+        assert f"other-{SECRET}" in found[0]
+        how = "finished"
+    finally:
+        executor.close(how=how)
 
 
 def test_a_job_holds_no_secret(server: Server, place: str, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ class _Seen:
     """When it was seen to change, on the clock of this process."""
     asked: float
     gone: bool = False
+    stirred: bool = False
 
 
 class Watch:
@@ -167,11 +168,19 @@ class Watch:
         if seen is not None and now - seen.asked < self._seconds / (2 * BEATS):
             return seen.gone
         content = self._files.get(holder_key(holder), at_most=SMALL) if holder else None
-        if seen is None or seen.content != content:
+        if seen is None:
             seen = self._seen[holder] = _Seen(content, since=now, asked=now)
+        elif seen.content != content:
+            seen.content, seen.since = content, now
+            # One whose note is gone came to its end.
+            seen.stirred = content is not None
         seen.asked = now
         seen.gone = _ended(content) or now - seen.since >= self._seconds
         return seen.gone
+
+    def stirred(self, holder: str) -> bool:
+        """Return whether the last change of a process's note that was seen here was a sign of life."""
+        return self._seen[holder].stirred
 
 
 def _ended(content: bytes | None) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import suppress
-from functools import partial
 from itertools import count
 from math import ceil
 from secrets import token_hex
@@ -17,7 +16,7 @@ from distributed import Client, LocalCluster
 from distributed.comm.core import CommClosedError
 
 from scalesr.engine.allocator import ENVIRONMENT, keep_freed_memory
-from scalesr.engine.executors.handover import Handover, own_traffic
+from scalesr.engine.executors.handover import Telling, own_traffic
 from scalesr.engine.executors.kinds import GPU, start_cluster
 from scalesr.engine.executors.landing import Landing, fetched_together
 from scalesr.engine.executors.losses import LostTaskError, fetched, keep_trying, missing, patience, revive
@@ -26,7 +25,6 @@ from scalesr.engine.executors.sealing import Seals, opening
 from scalesr.engine.executors.unrecorded import QUIET_SCHEDULER, SCHEDULER_EXTENSIONS
 from scalesr.engine.inference import STOP
 from scalesr.errors import PlanError
-from scalesr.secrecy import locked_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +45,11 @@ QUIET = {
     "distributed.scheduler.worker-ttl": None,
     # What Dask keeps for its dashboard grows for the first hour of a run, and there is no dashboard.
     "distributed.worker.profile.enabled": False,
+    # Each loop looks fifty times a second whether it is late, and every half a second at its process: together three to
+    # four hundredths of a core while nothing is done, more than all tasks of a run of long blocks take
+    # (benchmarks/overhead.py).
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
     **QUIET_SCHEDULER,
 }
 """Settings of the workers that scalesr starts on this machine."""
@@ -77,10 +80,11 @@ class DaskExecutor:
         self._cluster = cluster
         self._resource = resource
         self._place = place
-        # Threads of this process know what it knows.
-        self._told: set[str] | None = None if cluster is not None and not _apart(cluster) else set()
-        self._seals = None if self._told is None else Seals()
         self._name = f"scalesr-{token_hex(8)}"
+        # Threads of this process know what it knows.
+        apart = cluster is None or _apart(cluster)
+        self._telling = Telling(client, name=self._name) if apart else None
+        self._seals = Seals() if apart else None
         self._plugins: list[str] = []
         self._inspecting = Lock()
         self._gate: WorkerPlugin | None = None
@@ -178,11 +182,11 @@ class DaskExecutor:
         after: Sequence[Future[Any]] = (),
     ) -> Future[Any]:
         """Submit one task to the scheduler."""
-        self._tell()
         stage, _, block = name.partition("-")
         worker = self._placing.place(block) if self._placing is not None and stage == "read" else None
         if self._seals is not None:
             function, args = opening(function), tuple(map(self._seals.sealed, args))
+            self._tell(function, *args)
         future = self._client.submit(
             function,
             *args,
@@ -216,22 +220,21 @@ class DaskExecutor:
         try:
             return fetched(handle)
         except LostTaskError:
-            if self._told is not None:
-                # A scheduler that was started again knows of nothing.
-                self._told = set()
+            if self._telling is not None:
+                self._telling.begin_anew()
             raise
 
     def missing(self) -> str | None:
         """Ask the scheduler for its workers."""
         problem = missing(self._client, resource=self._resource)
         # Threads of this process cannot go away.
-        if problem is not None and self._place == "this machine" and self._told is not None:
+        if problem is not None and self._place == "this machine" and self._telling is not None:
             revive(self._cluster, workers=self.slots)
         return problem
 
     def traffic(self) -> Mapping[str, Traffic]:
         """Ask each process of the cluster; one that is gone has nothing to say."""
-        if self._told is None:
+        if self._telling is None:
             return {}
         found: Mapping[str, tuple[str, Traffic]] = self._client.run(own_traffic, on_error="ignore")
         here, _ = own_traffic()
@@ -243,25 +246,27 @@ class DaskExecutor:
         with self._inspecting:
             if self._place == "this machine" or name in self._plugins:
                 return
-            with suppress(Exception):
-                # A worker that cannot be told will say so when it is asked.
-                self._tell()
-            self._gate = inspection(partial(self._client.run, on_error="return"))
+            self._gate = inspection(self._on_each)
             self._plugins.append(name)
             self._client.register_plugin(self._gate, name=name)
 
-    def _tell(self) -> None:
-        """Hand over the secrets that the workers were not told yet, to those that come later too."""
-        secrets = locked_away()
-        if self._told is None or (self._told and self._told >= secrets.keys()):
+    def _on_each(self, function: Callable[..., Any], /, *args: Any) -> Mapping[str, Any]:
+        """Call a function on all workers, as an inspection asks for."""
+        with suppress(Exception):
+            # A worker that cannot be told will say so when it is asked.
+            self._tell(*args)
+        answers: Mapping[str, Any] = self._client.run(function, *args, on_error="return")
+        return answers
+
+    def _tell(self, *given: Any) -> None:
+        """Hand over the secrets that the workers will need for what they are given."""
+        if self._telling is None or not self._telling.tell(*given):
             return
-        self._client.register_plugin(Handover(secrets, name=self._name))
-        if not self._told and self._name not in self._plugins:
+        if self._name not in self._plugins:
             self._plugins.append(self._name)
-        elif not self._told and self._gate is not None:
+        elif self._gate is not None:
             # A scheduler that was started again has forgotten it, too.
             self._client.register_plugin(self._gate, name=f"{self._name}-gate")
-        self._told = {self._name, *secrets}
 
     def close(self, *, how: Literal["finished", "stopped"]) -> None:
         """Close the connection, and the workers if they were started here."""
@@ -284,7 +289,8 @@ def _client(cluster: Cluster, running: Running | None) -> Client:
         return Client(running, set_as_default=False)
     security = cluster.security()
     try:
-        return Client(cluster.where, security=security, set_as_default=False, timeout="10s")
+        # As long as Dask's own setting says: distributed.comm.timeouts.connect.
+        return Client(cluster.where, security=security, set_as_default=False)
     except (OSError, CommClosedError, ValueError, TimeoutError) as error:
         if cluster.where.startswith("tls://"):
             raise PlanError(

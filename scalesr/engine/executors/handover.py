@@ -8,13 +8,16 @@ import socket
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
-from distributed import WorkerPlugin
+from distributed import Future, WorkerPlugin
+from distributed.protocol.pickle import dumps
 
 from scalesr.images.stores import Traffic, traffic, trust_addresses
-from scalesr.secrecy import forget, take_over
+from scalesr.secrecy import forget, locked_away, named_in, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from distributed import Client
 
 
 class Handover(WorkerPlugin):
@@ -51,6 +54,43 @@ class Handover(WorkerPlugin):
 
     def __repr__(self) -> str:
         return f"Handover({len(self._secrets)} secrets)"
+
+
+class Telling:
+    """Hands over the secrets that the tasks of a client name; other stores that this process opened stay its own.
+
+    Parameters
+    ----------
+    client
+        Of the cluster.
+    name
+        Of the plugin that tells workers.
+    """
+
+    def __init__(self, client: Client, *, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._secrets: dict[str, Any] = {}
+        self._begun = False
+
+    def tell(self, *given: Any) -> bool:
+        """Tell the workers, and those that come later, what they need for what they are given; return if it is begun.
+
+        It begins with the first call, whatever is given, and again after `begin_anew`.
+        """
+        fresh: dict[str, Any] = {}
+        if locked_away().keys() - self._secrets.keys():
+            fresh = named_in(dumps([one for one in given if not isinstance(one, Future)]))
+        begins = not self._begun
+        if begins or fresh.keys() - self._secrets.keys():
+            self._secrets |= fresh
+            self._client.register_plugin(Handover(self._secrets, name=self._name))
+            self._begun = True
+        return begins
+
+    def begin_anew(self) -> None:
+        """Take note that the scheduler was started again, and knows of nothing."""
+        self._begun = False
 
 
 def _crossed(content: bytes, mask: bytes) -> bytes:

@@ -15,7 +15,7 @@ LOCAL = ("serial", "threads", "processes")
 """Schedulers on this machine; anything else is a kind of cluster or the address of one."""
 
 
-def open_executor(scheduler: str | Cluster, *, slots: int, device: str) -> Executor:
+def open_executor(scheduler: str | Cluster, *, slots: int, device: str, threads: int | None = None) -> Executor:
     """Return who runs the tasks.
 
     Parameters
@@ -26,6 +26,9 @@ def open_executor(scheduler: str | Cluster, *, slots: int, device: str) -> Execu
         Tasks that hold the device at the same time, on this machine.
     device
         Where tasks compute on a cluster: ``cpu`` or ``cuda``.
+    threads
+        Threads of this process that do all else too, by ``threads``: reading, joining, encoding. A GPU needs several
+        of them for each inference; the cores of a CPU infer themselves. None is one more than `slots`.
 
     Raises
     ------
@@ -37,4 +40,6 @@ def open_executor(scheduler: str | Cluster, *, slots: int, device: str) -> Execu
     if isinstance(scheduler, Cluster) or scheduler not in LOCAL:
         cluster = scheduler if isinstance(scheduler, Cluster) else Cluster(where=scheduler)
         return DaskExecutor.connect(cluster, device=device)
-    return DaskExecutor.local(kind="threads" if scheduler == "threads" else "processes", workers=slots, slots=slots)
+    if scheduler == "processes":
+        return DaskExecutor.local(kind="processes", workers=slots, slots=slots)
+    return DaskExecutor.local(kind="threads", workers=slots if threads is None else threads - 1, slots=slots)

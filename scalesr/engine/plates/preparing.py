@@ -16,6 +16,7 @@ from scalesr.engine.ledger import Manifest, device_class, versions
 from scalesr.engine.memory import demand
 from scalesr.engine.plates.kind import Kind, first_of
 from scalesr.engine.preparing import Prepared, check_memory, prepare, spread, subject_of
+from scalesr.engine.telling import plate_plan_lines
 from scalesr.errors import InputError, PlanError
 from scalesr.images import Location, Plate, is_plate, open_plate
 from scalesr.images.showing import Section, Sheet, Shown
@@ -60,16 +61,9 @@ class PreparedPlate(Shown):
         return self.prepared.plan.blocks * len(self.fields)
 
     def _sheet(self) -> Sheet:
-        rows = [
-            ("plate", repr(self.plate)),
-            ("to run", f"{len(self.fields):,} fields, {self.side_by_side} at a time"),
-            ("blocks", f"{self.blocks:,}, if all fields are as large as {self.kind.field}"),
-        ]
-        if self.missing:
-            rows.append(("unusable", f"{len(self.missing):,} wells: {', '.join(list(self.missing)[:5])}"))
         return Sheet(
             title=f"Plan of a run by {self.prepared.spec.name}: each field, such as {self.kind.field}",
-            sections=(Section(title="Which fields", rows=rows), *self.prepared.sections()),
+            sections=(Section(title="Which fields", rows=plate_plan_lines(self)), *self.prepared.sections()),
         )
 
     def for_field(self, path: str) -> Options:

@@ -71,7 +71,12 @@ def run_plate(
     if stored is not None:
         check_manifest(stored, manifest)
     # A scheduler that does not answer must not leave a plate behind that was only begun.
-    executor = open_executor(options.scheduler, slots=ready.prepared.workers.slots, device=ready.prepared.device)
+    executor = open_executor(
+        options.scheduler,
+        slots=ready.prepared.workers.slots,
+        device=ready.prepared.device,
+        threads=ready.prepared.threads,
+    )
     how: Literal["finished", "stopped"] = "stopped"
     crew: Crew | None = None
     found: dict[str, FieldOutcome] = {}

@@ -1,0 +1,1 @@
+"""Tools that people use today, each run in an environment of its own as its documentation says; see benchmarks.race."""

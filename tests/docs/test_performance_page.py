@@ -1,0 +1,77 @@
+"""The tables of the performance page are those of the results, and say so where nothing was measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from docs.fenced import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MACHINE = {"processor": "x86_64", "cores": 2, "torch": "2.13.0", "capability": "AVX2"}
+
+
+@pytest.fixture(scope="module")
+def writing() -> Any:
+    spec = importlib.util.spec_from_file_location("performance", ROOT / "docs" / "figures" / "performance.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_follows_the_results(writing: Any) -> None:
+    text = writing.PAGE.read_text(encoding="utf-8")
+    assert writing.filled(text) == text, "python docs/figures/performance.py"
+
+
+def test_every_table_is_known_and_filled_once(writing: Any) -> None:
+    text = writing.PAGE.read_text(encoding="utf-8")
+    assert text.count("<!-- table: ") == text.count("<!-- end -->") == len(writing.PLACE.findall(text))
+
+
+def test_what_nobody_measured_says_how_to(writing: Any, tmp_path: Path) -> None:
+    text = writing.filled(writing.PAGE.read_text(encoding="utf-8"), tmp_path)
+    for name in ("floors", "overhead", "ratios", "speed", "race", "memory", "simulation"):
+        assert f"`python -m benchmarks.{name}` does" in text
+
+
+def test_figures_are_those_of_the_files(writing: Any, tmp_path: Path) -> None:
+    run = {
+        "title": "a network",
+        "shape": [64, 32],
+        "fields": 1,
+        "operations": {"useful": 2.5e12, "with context": 5e12},
+        "bytes": {"read": 4e9, "read, compressed": 1e9, "written": 8e9, "written, compressed": 2e9},
+        "floor": {"seconds": 12.5},
+    }
+    peaks = {"fp32": {"one": 1e11, "all": 2e11, "by": "a convolution"}}
+    rates = {"cores": 2, "peaks": peaks, "memory": 1e10, "coding": {"read": 3e8, "write": 2e8}, "processor": "a chip"}
+    results = {"machine": MACHINE, "rates": rates, "runs": [run, run | {"measured": {"seconds": 25.0}, "gap": 2.0}]}
+    (tmp_path / "floors.json").write_text(json.dumps(results))
+    lines = writing.floors(tmp_path).splitlines()
+    assert lines[2] == "| a network, 64 x 32 | 2.5 | 5 | 4 (1) | 8 (2) | 12.5 | - | - |"
+    assert lines[3].endswith("| 12.5 | 25 | 2 |")
+    assert "a chip" in lines[-1]
+    assert "| fp32, a convolution | 100 GFLOP/s | 200 GFLOP/s |" in writing.rates(tmp_path)
+
+
+def test_results_of_the_race_stand_tool_by_tool(writing: Any, tmp_path: Path) -> None:
+    assert "Not measured yet" in writing.race(tmp_path)
+    (tmp_path / "race-growth-cpu-disk.json").write_text(json.dumps({"machine": MACHINE, "lines": []}))
+    assert "Not measured yet" in writing.race(tmp_path)
+    rows = [
+        {"tool": "scalesr", "seconds": 1.25, "times scalesr": 1.0, "peak": 3e8, "computed over needed": 1.2},
+        {"tool": "another", "seconds": None, "failure": "too much memory"},
+    ]
+    found = {"machine": MACHINE, "case": "edsr-2d", "size": 2048, "device": "cpu", "store": "disk", "rows": rows}
+    (tmp_path / "race-edsr-2d-cpu-disk.json").write_text(json.dumps(found))
+    text = writing.race(tmp_path)
+    assert "edsr-2d, edge of 2,048 px, cpu, disk" in text
+    assert "| scalesr | 1.25 | 1 | 300 | 1.2 |" in text
+    assert "another" not in text
