@@ -46,7 +46,8 @@ def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int
 
     An image that one such tile covers has one cell. Other cells are multiples of 32 px where they have room for
     that, which divide into chunks well, and no larger than their number asks for: an image of 300 px is two cells of
-    160 px rather than two of 224 px.
+    160 px rather than two of 224 px. Of those within a quarter of what is wanted, the one is taken by which the fewest
+    pixels are computed, context and what hangs over the end of the image included.
     """
     wanted = max(tile - 2 * halo, 2 * halo, 2 * ramp, unit)
     if size <= wanted:
@@ -55,9 +56,12 @@ def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int
     if grain > wanted:
         grain = unit
     least = round_up(max(2 * halo, 2 * ramp, 1), grain)
-    cell = max((wanted + grain // 2) // grain * grain, least)
-    count = -(-size // cell)
-    return max(round_up(-(-size // count), grain), least)
+    near = round_up(max(wanted - wanted // 4, 1), grain), (wanted + wanted // 4) // grain * grain
+    choices = {
+        max(round_up(-(-size // -(-size // cell)), grain), least)
+        for cell in (max((wanted + grain // 2) // grain * grain, least), *range(near[0], near[1] + 1, grain))
+    }
+    return min(choices, key=lambda cell: (-(-size // cell) * (cell + 2 * halo), abs(cell - wanted), cell))
 
 
 def fitting_tile(tile: int, *, bands: int, axes: int) -> int:
