@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Self
 
-import dask.array as da
 import numpy as np
 
 if TYPE_CHECKING:
+    import dask.array as da
     from numpy.typing import NDArray
 
     from scalesr.images import ArrayImage
@@ -50,6 +50,8 @@ class ArraySource:
     @classmethod
     def of(cls, image: ArrayImage) -> Self:
         """Return how an image is got at; an array of another kind is taken to dask."""
+        import dask.array as da  # noqa: PLC0415 it takes most of a second, and a run needs none of it
+
         pixels = image.pixels
         if not isinstance(pixels, (np.ndarray, da.Array)):
             pixels = da.from_array(pixels)  # type: ignore[no-untyped-call]
@@ -60,7 +62,7 @@ class ArraySource:
     @property
     def collections(self) -> list[da.Array]:
         """What the tasks depend on."""
-        return [self.image.pixels] if isinstance(self.image.pixels, da.Array) else []
+        return [] if isinstance(self.image.pixels, np.ndarray) else [self.image.pixels]
 
     def part(self, region: Region) -> Part:
         """Return what a block is told that sees a region."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
@@ -26,6 +25,7 @@ from scalesr.tiling import reflected_span
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import dask.array as da
     from numpy.typing import NDArray
 
     from scalesr.engine.array_source import Part
@@ -86,6 +86,8 @@ def lazily(image: Image, options: Options) -> tuple[da.Array, ImageLayout]:
     ScalesrError
         As `lazy`.
     """
+    import dask.array as da  # noqa: PLC0415 it takes most of a second, and a run needs none of it
+
     # There is no second array for deviations, and nothing lies beside pixels in memory.
     options = replace(options, deviation="none", block=1 if options.block is None else options.block)
     if isinstance(image, ArrayImage) and options.mask == "auto":
