@@ -12,6 +12,7 @@ import torch
 
 from scalesr.engine.calibration import calibrate
 from scalesr.engine.cost import costed, measured_rate, mixed_axes
+from scalesr.engine.devices import pick_device
 from scalesr.engine.eigenimages import read_strategy, spec_of
 from scalesr.engine.executors import LOCAL
 from scalesr.engine.memory import Workers, check_demand, demand
@@ -227,29 +228,6 @@ def _calibrated(options: Options, ref: ModelRef, plan: Plan, device: str, tell: 
         min(axis.cell, fast) if is_small else fast for axis, fast, is_small in zip(axes, best.cell, small, strict=True)
     )
     return replace(options, cell=options.cell or cell, batch=options.batch or best.batch)
-
-
-def pick_device(wanted: str) -> str:
-    """Return the device that a run uses.
-
-    Raises
-    ------
-    PlanError
-        There is no such device.
-    """
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cpu":
-        return wanted
-    name, _, number = wanted.partition(":")
-    if name != "cuda" or (number and not number.isdigit()):
-        raise PlanError(f"There is no device {wanted!r}.", remedy="Use --device auto, cpu, cuda or cuda:N.")
-    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
-        raise PlanError(
-            f"This machine has no device {wanted!r}: torch sees {torch.cuda.device_count()} GPUs.",
-            remedy="Use --device cpu, or install the CUDA build of torch.",
-        )
-    return wanted
 
 
 def spread(plan: Plan, options: Options, device: str, *, images: int = 1) -> Workers:

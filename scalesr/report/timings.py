@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SLOWEST = 10
 GIGABYTE = 2**30
+_LEAST = 2**20
+"""Bytes that a plot of memory shows at least: a small run takes none in a process that has enough already."""
 
 
 def seconds_text(seconds: float) -> str:
@@ -118,7 +120,7 @@ def memory_plots(journals: Sequence[Journal]) -> tuple[Plot, ...]:
             axes.axhline(planned / GIGABYTE, color=THIRD, linestyle="--", linewidth=1.2)
             axes.text(1, planned / GIGABYTE, "planned ", ha="right", va="bottom", transform=axes.get_yaxis_transform())
         axes.set(xlabel="seconds since the run began", ylabel="memory (GiB)")
-        axes.set_ylim(0, 1.18 * max(peak, planned) / GIGABYTE)
+        axes.set_ylim(0, 1.18 * max(peak, planned, _LEAST) / GIGABYTE)
     rows = [("seen at the most", human_bytes(peak)), ("planned", human_bytes(planned) if planned else "not noted")]
     rows += [("held before by the program, left out", human_bytes(held))] if held else []
     rows += [(f"of the plan: {name}", human_bytes(size)) for name, size in longest.planned]

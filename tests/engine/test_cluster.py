@@ -101,7 +101,8 @@ def test_a_machine_that_slept_finds_its_workers_again() -> None:
 
 
 def test_a_scheduler_that_goes_away_while_workers_are_waited_for_is_told() -> None:
-    with dask_processes() as cluster:
+    # Dask tries to get through again for as long as it is told to connect.
+    with dask_processes() as cluster, dask.config.set({"distributed.comm.timeouts.connect": "8s"}):
         Client(cluster.address, timeout="60s", set_as_default=False).close()
         strike = Timer(2.0, cluster.kill, ["scheduler"])
         strike.start()

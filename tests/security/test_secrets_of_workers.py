@@ -116,7 +116,7 @@ def test_nothing_that_is_written_or_sent_holds_a_credential(
     leaks = {name: line[:300] for name, text in contents.items() for line in text.splitlines() if holds_secret(line)}
     assert leaks == {}
     # Tasks and all the rest go over the line as they are logged; what tells workers the secrets masks them.
-    assert len(sent) > 100
+    assert len(sent) > 50
     assert not any(holds_secret(message) for message in sent)
     told_secrets = [message for message in sent if b"Handover" in message]
     assert len(told_secrets) == 2
