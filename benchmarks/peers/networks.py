@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import types
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -99,23 +100,30 @@ def _build(architecture: str, sizes: dict[str, int]) -> nn.Module:
     return network
 
 
+_borrowing = Lock()
+
+
 def _borrowed(name: str) -> Any:
-    """Run a file of scalesr.models by its path.
+    """Run a file of scalesr.models by its path, once.
 
     It imports the class of its error, which drags the whole package in; a class of the same name stands in for it
-    while the file runs, where scalesr is not loaded anyhow.
+    while the file runs, where scalesr is not loaded anyhow. One thread at a time: another would find the stand-in gone.
     """
-    wanted = "scalesr.errors"
-    if wanted in sys.modules:
-        return importlib.import_module(f"scalesr.models.{name}")
-    sys.modules[wanted] = types.ModuleType(wanted)
-    sys.modules[wanted].__dict__["ModelError"] = type("ModelError", (Exception,), {})
-    try:
-        spec = importlib.util.spec_from_file_location(f"borrowed_{name}", SOURCES / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[wanted]
+    wanted, kept = "scalesr.errors", f"borrowed_{name}"
+    with _borrowing:
+        if wanted in sys.modules:
+            return importlib.import_module(f"scalesr.models.{name}")
+        if kept in sys.modules:
+            return sys.modules[kept]
+        sys.modules[wanted] = types.ModuleType(wanted)
+        sys.modules[wanted].__dict__["ModelError"] = type("ModelError", (Exception,), {})
+        try:
+            spec = importlib.util.spec_from_file_location(kept, SOURCES / f"{name}.py")
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            sys.modules[kept] = module
+        finally:
+            del sys.modules[wanted]
     return module
