@@ -98,12 +98,25 @@ class Clock:
             self.peak = max(self.peak, total)
 
 
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def processor_name() -> str:
+    """Return what the system calls the processor, as far as it says so."""
+    facts = Path("/proc/cpuinfo")
+    pairs = (line.partition(":") for line in (facts.read_text().splitlines() if facts.exists() else ()))
+    named = (value.strip() for name, _, value in pairs if name.strip() == "model name")
+    return next(named, platform.processor() or platform.machine())
+
+
 def save(name: str, values: dict[str, Any]) -> None:
     """Write the figures of a benchmark, with the machine that they were measured on, and print them."""
     RESULTS.mkdir(exist_ok=True)
     machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "torch": torch.__version__,
         "capability": torch.backends.cpu.get_cpu_capability(),
     }

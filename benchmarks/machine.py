@@ -7,7 +7,6 @@ the benchmarks, written and read as runs do. What others do on the machine at th
 
 from __future__ import annotations
 
-import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from benchmarks.common import make_image
+from benchmarks.common import make_image, processor_name, usable_cores
 from scalesr.images import create_image, pyramid_layout
 
 if TYPE_CHECKING:
@@ -99,19 +98,6 @@ def measured(place: Path, *, cores: int | None = None, patience: float = PATIENC
         coding=coding_rates(place, cores=cores),
         processor=processor_name(),
     )
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def processor_name() -> str:
-    """Return what the system calls the processor, as far as it says so."""
-    facts = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2] for line in facts.read_text().splitlines()] if facts.exists() else []
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((name.strip() for line, name in zip(lines, names, strict=True) if line.startswith("model name")), "?")
 
 
 def peak(name: Format, *, cores: int, patience: float = PATIENCE) -> Peak:

@@ -33,9 +33,8 @@ import torch
 
 import scalesr
 from benchmarks.account import Account, counted
-from benchmarks.common import make_image, save
+from benchmarks.common import make_image, save, usable_cores
 from benchmarks.fixed_cost import FACTOR, SPENT, FixedCost
-from benchmarks.machine import processor_name, usable_cores
 from scalesr.engine import (
     BlockDone,
     Options,
@@ -245,7 +244,6 @@ def compared(folder: Path, *, blocks: int, seconds: float, repeats: int, threads
         "block seconds": seconds,
         "voxels of a block": int(np.prod([axis.out_block for axis in plan.lattice.axes])),
         "threads": threads,
-        "processor": processor_name(),
         # Where others are at work on the same cores, wall times say more of them than of this.
         "load of this machine": os.getloadavg()[1],
         "measured": list(PIXELS),

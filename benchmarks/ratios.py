@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 import scalesr
-from benchmarks.common import make_image, network, save
-from benchmarks.machine import peak, processor_name, usable_cores
+from benchmarks.common import make_image, network, save, usable_cores
+from benchmarks.machine import peak
 from benchmarks.overhead import BARE, Comparison
 from benchmarks.peers import networks
 from benchmarks.speed import bare_loop
@@ -352,7 +352,7 @@ def main() -> None:
         }
         for verdict in verdicts
     }
-    save("ratios", {"processor": processor_name(), "load of this machine": os.getloadavg()[1], "ratios": ratios})
+    save("ratios", {"load of this machine": os.getloadavg()[1], "ratios": ratios})
 
 
 if __name__ == "__main__":

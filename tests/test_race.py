@@ -119,16 +119,18 @@ def test_growth_sends_nobody_on_who_failed(tmp_path: Path, monkeypatch: pytest.M
         asked.append((at.size, [tool.name for tool in tools]))
         rows = []
         for tool in tools:
-            good = Outcome(ending="done", peak=at.size**2, answer={"seconds": float(at.size)})
+            seconds = at.size * (10.0 if tool.name == "slow" else 1.0)
+            good = Outcome(ending="done", peak=at.size**2, answer={"seconds": seconds})
             bad = Outcome(ending="out of memory", reason="more than 1 GB")
             rows.append(Row(tool=tool, outcomes=[bad if tool.name == "weak" and at.size > 1000 else good]))
         return rows
 
     monkeypatch.setattr("benchmarks.race.growth.race", fake)
-    tools = [Tool(name=name, script="ours", environment="") for name in ("strong", "weak")]
-    lines = grow(terms(case=CASES["growth"]), tools, [0.0005, 0.005, 0.05], tmp_path, told=print)
-    assert [names for _, names in asked] == [["strong", "weak"], ["strong", "weak"], ["strong"]]
-    strong, weak = lines
+    tools = [Tool(name=name, script="ours", environment="") for name in ("strong", "weak", "slow")]
+    *_, lines = grow(terms(case=CASES["growth"], limit=80_000), tools, [0.0005, 0.005, 0.05], tmp_path, told=print)
+    assert [names for _, names in asked] == [["strong", "weak", "slow"], ["strong", "weak", "slow"], ["strong"]]
+    strong, weak, slow = lines
+    assert "would take some" in slow["points"][2]["failure"]
     assert strong["slope of peak"] == pytest.approx(1)
     assert strong["slope of seconds"] == pytest.approx(0.5)
     assert [point["failure"] is None for point in weak["points"]] == [True, False, False]

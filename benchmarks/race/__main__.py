@@ -1,7 +1,7 @@
 """scalesr against the tools that people use today: the same image, network, cells, halo, intensities and machine.
 
 usage: python -m benchmarks.race --case edsr-2d --size 2048 --tools all
-       python -m benchmarks.race --case unet-3d --size 96 --cell 32 --tools scalesr monai "torch loop"
+       python -m benchmarks.race --case unet-3d --size 96 --cell 32 --tools scalesr monai torch
        python -m benchmarks.race --growth 1 4 16 64 --limit 3600 --memory 12
 
 Install the others first: benchmarks/peers/environment.sh. Prints a table, and writes it as JSON and a plot as SVG and
@@ -54,10 +54,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         folder = Path(place).resolve()
         if arguments.growth:
-            lines = grow(terms, tools, arguments.growth, folder, told=told)
             title = f"Growth with the image: {case.network.name}, {_many(terms.threads, 'thread')}, {terms.device}"
+            for lines in grow(terms, tools, arguments.growth, folder, told=told):
+                save(name, {**_said(terms), "lines": lines})
             paths = showing.growth_plot(lines, RESULTS / name, title=title)
-            save(name, {**_said(terms), "lines": lines})
             console.print(showing.growth_table(lines, title=title))
             for line in lines:
                 for point in line["points"]:
@@ -117,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, help="edge of the image in pixels")
     parser.add_argument("--cell", type=int, help="edge of what a tile answers for, for all tools")
     parser.add_argument("--batch", type=int, default=1, help="tiles at once, for tools that have batches")
-    parser.add_argument("--tools", nargs="+", default=["all"], help=f"all, or beginnings of: {'; '.join(TOOLS)}")
+    parser.add_argument(
+        "--tools", nargs="+", default=["all"], help=f"all, names, or what some begin with: {'; '.join(TOOLS)}"
+    )
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--store", choices=["disk", "s3"], default="disk")

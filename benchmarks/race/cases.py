@@ -66,6 +66,8 @@ class Case:
     kind: Kind = "image"
     """One image; a cube of `count` bands; or a plate of `count` fields."""
     count: int = 1
+    noise: int = 256
+    """Grey levels over which noise is spread: what a compressed image takes on the disk."""
     whole: int = 4_000_000
     """Pixels of the largest image that goes through the network in one piece, as a reference."""
 
@@ -88,6 +90,6 @@ CASES: dict[str, Case] = {
         Case(name="unet-3d", network=UNET, axes="zyx", cell=96, size=512, whole=17_000_000),
         Case(name="bands", network=EDSR, axes="yx", cell=256, size=256, kind="bands", count=200),
         Case(name="plate", network=EDSR, axes="yx", cell=540, size=1080, kind="plate", count=96),
-        Case(name="growth", network=MEAN, axes="yx", cell=512, size=22528),
+        Case(name="growth", network=MEAN, axes="yx", cell=512, size=22528, noise=16),
     )
 }

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.race.running import race
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.race.running import Terms
     from benchmarks.race.tools import Tool
@@ -38,13 +38,19 @@ def edge_of(gigabytes: float, *, ndim: int, step: int) -> int:
 
 def grow(
     terms: Terms, tools: Sequence[Tool], gigabytes: Sequence[float], folder: Path, *, told: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Race on each size; whoever fails at one is not sent to a larger one, and the table says so."""
+) -> Iterator[list[dict[str, Any]]]:
+    """Race on each size, and give what is known after it, so that a long race can be cut short.
+
+    Whoever fails at one size is not sent to a larger one, nor who would take longer than the limit if time grows as the
+    image does, and the table says so.
+    """
     lines: dict[str, dict[str, Any]] = {tool.name: {"tool": tool.name, "points": []} for tool in tools}
     ndim = len(terms.case.axes)
     for wanted in sorted(gigabytes):
         size = edge_of(wanted, ndim=ndim, step=terms.cell)
-        able = [tool for tool in tools if not any(point["failure"] for point in lines[tool.name]["points"])]
+        known = terms.case.count * size**ndim * 2 / 1e9
+        excuses = {tool.name: _excuse(lines[tool.name]["points"], known, limit=terms.limit) for tool in tools}
+        able = [tool for tool in tools if not excuses[tool.name]]
         with TemporaryDirectory(dir=folder) as place:
             rows = {
                 row.tool.name: row for row in race(replace(terms, size=size), able, Path(place), bits=False, told=told)
@@ -55,14 +61,22 @@ def grow(
             row = rows.get(tool.name)
             lines[tool.name]["points"].append(
                 {
-                    "gigabytes": terms.case.count * size**ndim * 2 / 1e9,
+                    "gigabytes": known,
                     "peak": row.median("peak") if row else None,
                     "seconds": row.median("seconds") if row else None,
-                    "failure": row.failure if row else "not tried: failed at a smaller size",
+                    "failure": row.failure if row else f"not tried: {excuses[tool.name]}",
                 }
             )
-    for line in lines.values():
-        for name in ("peak", "seconds"):
-            points = [(p["gigabytes"], p[name]) for p in line["points"] if p[name] and math.isfinite(p[name])]
-            line[f"slope of {name}"] = slope([p[0] for p in points], [p[1] for p in points]) if points else None
-    return list(lines.values())
+        for line in lines.values():
+            for name in ("peak", "seconds"):
+                points = [(p["gigabytes"], p[name]) for p in line["points"] if p[name] and math.isfinite(p[name])]
+                line[f"slope of {name}"] = slope([p[0] for p in points], [p[1] for p in points]) if points else None
+        yield list(lines.values())
+
+
+def _excuse(points: Sequence[dict[str, Any]], gigabytes: float, *, limit: float) -> str:
+    """Return why a tool is not sent to a size, by how it did at the smaller ones; empty where it is."""
+    if any(point["failure"] for point in points):
+        return "failed at a smaller size"
+    expected = points[-1]["seconds"] * gigabytes / points[-1]["gigabytes"] if points else 0.0
+    return f"would take some {expected:.0f} s, and the limit is {limit:.0f} s" if expected > limit else ""

@@ -44,12 +44,12 @@ def make(case: Case, folder: Path, *, size: int, chunk: int) -> tuple[str, list[
     place = folder / "in.zarr"
     chunk = min(chunk, size)
     if case.kind != "plate":
-        _write(place, case.shape(size), chunk=chunk, seed=0, space=len(case.axes))
+        _write(place, case.shape(size), chunk=chunk, seed=0, case=case)
         return str(place), [str(place / "0")]
     names = {f"{chr(65 + number // 12)}/{number % 12 + 1}": ["0"] for number in range(case.count)}
     plate = create_plate(place, PlateLayout.of_wells("race", names))
     for seed, path in enumerate(plate.fields):
-        _write(place / path, case.shape(size), chunk=chunk, seed=seed, space=len(case.axes))
+        _write(place / path, case.shape(size), chunk=chunk, seed=seed, case=case)
     mark_plate(plate, state="done")
     return str(place), [str(place / path / "0") for path in plate.fields]
 
@@ -62,7 +62,8 @@ def results(case: Case, target: Path) -> list[str]:
     return [str(target / open_image(str(target)).levels[0].path)]
 
 
-def _write(place: Path, shape: tuple[int, ...], *, chunk: int, seed: int, space: int) -> None:
+def _write(place: Path, shape: tuple[int, ...], *, chunk: int, seed: int, case: Case) -> None:
+    space = len(case.axes)
     lead = len(shape) - space
     names = ("c",) * lead + tuple("zyx"[-space:])
     axes = [{"name": n, "type": "channel"} if n == "c" else {"name": n, "type": "space", "unit": UNIT} for n in names]
@@ -78,7 +79,7 @@ def _write(place: Path, shape: tuple[int, ...], *, chunk: int, seed: int, space:
         stop = min(start + height, shape[0])
         rng = np.random.default_rng((seed, start))
         pixels = _blobs((stop - start, *shape[1:]), start=start) + rng.integers(
-            0, 256, (stop - start, *shape[1:]), dtype=np.uint8
+            0, case.noise, (stop - start, *shape[1:]), dtype=np.uint8
         )
         out[start:stop] = pixels.astype(np.uint16)
 

@@ -178,7 +178,7 @@ TOOLS: dict[str, Tool] = {
 
 
 def chosen(names: list[str]) -> list[Tool]:
-    """Return tools by name, by what their names begin with, or ``all``.
+    """Return tools by name, by what their names begin with where none is called that, or ``all``.
 
     Raises
     ------
@@ -187,7 +187,8 @@ def chosen(names: list[str]) -> list[Tool]:
     """
     found: list[Tool] = []
     for name in names:
-        some = [tool for tool in TOOLS.values() if name == "all" or tool.name.lower().startswith(name.lower())]
+        begun = [tool for tool in TOOLS.values() if name == "all" or tool.name.lower().startswith(name.lower())]
+        some = [tool for tool in begun if tool.name.lower() == name.lower()] or begun
         if not some:
             raise SystemExit(f"No tool's name begins with '{name}'. There are: {'; '.join(TOOLS)}.")
         found += [tool for tool in some if tool not in found]

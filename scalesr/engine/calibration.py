@@ -7,8 +7,6 @@ result; that is why it is asked for and never happens by itself.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import prod
@@ -22,7 +20,7 @@ from scalesr.engine.events import StageAdvanced, StageStarted
 from scalesr.engine.inference import out_of_memory
 from scalesr.engine.ledger import device_class
 from scalesr.errors import PlanError
-from scalesr.models import load, recall, remember
+from scalesr.models import key_of, load, recall, remember
 from scalesr.tiling import choose_unit, round_up
 
 if TYPE_CHECKING:
@@ -99,18 +97,7 @@ def calibrate(
     PlanError
         Not even the smallest tile fits into the device's memory.
     """
-    facts = [
-        ref.sha256,
-        sorted(map(str, ref.options)),
-        halo,
-        device_class(device),
-        precision,
-        threads,
-        slots,
-        torch.__version__,
-    ]
-    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-    key = f"calibration-{name}"
+    key = key_of("calibration", ref.sha256, ref.options, halo, device_class(device), precision, threads, slots)
     stored = recall(key) if how == "once" else None
     if stored is not None:
         return Calibration(trials=tuple(Trial(**trial | {"cell": tuple(trial["cell"])}) for trial in stored["trials"]))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
-
-import torch
 
 from scalesr.engine.calibration import time_call
 from scalesr.engine.ledger import device_class
 from scalesr.engine.tailoring import margins_of, tailored
 from scalesr.errors import PlanError
-from scalesr.models import Tailored, load, recall, remember
+from scalesr.models import Tailored, key_of, load, recall, remember
 from scalesr.tiling import choose_unit, round_up
 
 if TYPE_CHECKING:
@@ -104,8 +100,7 @@ def measured_rate(
             round_up(max(unit + 2 * margin, spec.minimum), unit) for unit, margin in zip(units, margins, strict=True)
         )
         batch = 1
-    facts = [ref.sha256, sorted(map(str, ref.options)), tile, margins, device_class(device), precision, threads, slots]
-    key = f"rate-{hashlib.sha256(json.dumps([*facts, batch, torch.__version__]).encode()).hexdigest()[:24]}"
+    key = key_of("rate", ref.sha256, ref.options, tile, margins, device_class(device), precision, threads, slots, batch)
     stored = recall(key) if how == "once" else None
     if stored is not None:
         return Rate(flops=float(stored["flops"]), origin="measured")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,7 @@ import torch
 from torch.nn import functional
 
 from scalesr.engine.ledger import device_class
-from scalesr.models import load, recall, remember
-from scalesr.tiling import round_up
+from scalesr.models import key_of, load, recall, remember
 
 if TYPE_CHECKING:
     from scalesr.models import ModelRef, ModelSpec, Precision
@@ -50,8 +48,7 @@ def rounding(ref: ModelRef, spec: ModelSpec, *, device: str, precision: Precisio
     ModelError
         The model does not run in that format on that device.
     """
-    facts = (ref.sha256, sorted(map(str, ref.options)), device_class(device), precision, torch.__version__)
-    key = f"rounding-{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}"
+    key = key_of("rounding", ref.sha256, ref.options, device_class(device), precision)
     stored = recall(key)
     if stored is not None:
         return Rounding(**stored)
@@ -70,8 +67,7 @@ def rounding(ref: ModelRef, spec: ModelSpec, *, device: str, precision: Precisio
 
 def _pattern(spec: ModelSpec) -> torch.Tensor:
     dimensions = len(spec.axes)
-    edge = round_up(max(spec.minimum, _EDGE[dimensions]), spec.multiple)
-    shape = (1, spec.channels, *[edge] * dimensions)
+    shape = (1, spec.channels, *[spec.edge(_EDGE[dimensions])] * dimensions)
     generator = torch.Generator().manual_seed(0)
     mode = "bilinear" if dimensions == 2 else "trilinear"
     total = 0.02 * torch.randn(shape, generator=generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalesr.models.cache import recall, remember
+from scalesr.models.cache import key_of, recall, remember
 from scalesr.models.catalogue import available, leaves_scale_open, resolve
 from scalesr.models.checkpoint import convert
 from scalesr.models.eigen import Eigen
@@ -40,6 +40,7 @@ __all__ = [
     "convert",
     "cubic",
     "cubic_reach",
+    "key_of",
     "leaves_scale_open",
     "load",
     "mix",

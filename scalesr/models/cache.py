@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,8 +12,13 @@ from typing import Any
 import platformdirs
 import torch
 
-_VERSION = 1
+_VERSION = 2
 """Counts changes of what is measured or how; entries of another version are not found."""
+
+
+def key_of(kind: str, *facts: object) -> str:
+    """Return the key of what was measured under some facts, which show all that matters in their `repr`."""
+    return f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}"
 
 
 def recall(key: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,8 @@ from scalesr.models.fused import Convolution, EnlargingConvolution, FusedConvolu
 from scalesr.models.merging import merged, scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scalesr.models.spec import ModelSpec
 
 TOLERANCE = 1e-5
@@ -39,6 +42,30 @@ _LEAST = 8
 
 _ADD = (operator.add, operator.iadd, torch.add)
 _MULTIPLY = (operator.mul, operator.imul, torch.mul)
+
+
+_TRACING = Lock()
+"""Held while torch.fx traces: it patches `nn.Module` and takes the patches off in the order in which they came."""
+
+
+class _Tracer(fx.Tracer):
+    """Records what its own thread calls; modules that other threads call at that time come by as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def fused(module: nn.Module, spec: ModelSpec, *, short: torch.dtype | None = None) -> nn.Module:
@@ -74,7 +101,9 @@ def _rewritten(module: nn.Module, tile: torch.Tensor, *, short: torch.dtype | No
     """Trace and rewrite; layers that do not change are shared with the module."""
     # Some networks keep what they meet on their way in themselves; the weights need no copy.
     weights = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    traced = fx.symbolic_trace(copy.deepcopy(module, weights))
+    own = copy.deepcopy(module, weights)
+    with _TRACING:
+        traced = fx.GraphModule(own, _Tracer().trace(own))
     ShapeProp(traced).propagate(tile)
     _merge(traced)
     _fuse(traced, short=short)
@@ -82,9 +111,8 @@ def _rewritten(module: nn.Module, tile: torch.Tensor, *, short: torch.dtype | No
 
 
 def _tile(spec: ModelSpec, edge: int) -> torch.Tensor:
-    edge = -(-max(spec.minimum, edge) // spec.multiple) * spec.multiple
     generator = torch.Generator().manual_seed(0)
-    return torch.rand((1, spec.channels, *[edge] * len(spec.axes)), generator=generator)
+    return torch.rand((1, spec.channels, *[spec.edge(edge)] * len(spec.axes)), generator=generator)
 
 
 def _same(expected: torch.Tensor, found: torch.Tensor, spec: ModelSpec) -> bool:

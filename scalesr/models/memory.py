@@ -60,8 +60,7 @@ def peak_bytes(forward: Forward, tiles: torch.Tensor) -> int:
 
 def _shape(spec: ModelSpec, pixels: int) -> list[int]:
     """Shape of a nearly cubic tile of at least so many pixels that the model accepts."""
-    edge = max(spec.minimum, math.ceil(pixels ** (1 / len(spec.axes))))
-    edge = math.ceil(edge / spec.multiple) * spec.multiple
+    edge = spec.edge(math.ceil(pixels ** (1 / len(spec.axes))))
     return [1, spec.channels, *[edge] * len(spec.axes)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,8 +46,8 @@ class Network:
         module = module.eval().requires_grad_(requires_grad=False)
         # What is rewritten shares the weights with this one, from which `to` starts again.
         self._plain: nn.Module = module.to(memory_format=self._layout)  # type: ignore[call-overload]
-        rewritten = fused(self._plain, spec, short=_SHORT.get(precision))
-        self._module: nn.Module = rewritten.to(self._device).to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._rewritten: nn.Module | None = None
+        self._rewriting = Lock()
 
     @property
     def spec(self) -> ModelSpec:
@@ -69,11 +70,20 @@ class Network:
 
     def __call__(self, tiles: torch.Tensor, origins: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # same everywhere
         """Run one batch; see `Model`."""
-        short = _SHORT.get(self._precision)
+        module, short = self._ready(), _SHORT.get(self._precision)
         with torch.inference_mode(), torch.autocast(self._device.type, dtype=short, enabled=short is not None):
             tiles = tiles.to(device=self._device, dtype=torch.float32).contiguous(memory_format=self._layout)
-            output: torch.Tensor = self._module(tiles)
+            output: torch.Tensor = module(tiles)
             return output.float()
+
+    def _ready(self) -> nn.Module:
+        """Rewrite the network and put it on its device, once: who only plans, or moves it elsewhere, need not wait."""
+        with self._rewriting:
+            if self._rewritten is None:
+                with torch.inference_mode(mode=False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+                    module = fused(self._plain, self._spec, short=_SHORT.get(self._precision))
+                    self._rewritten = module.to(self._device).to(memory_format=self._layout)  # type: ignore[call-overload]
+            return self._rewritten
 
 
 def parameter_bytes(module: nn.Module) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING
 
 import torch
+
+from scalesr.tiling import round_up
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -85,13 +86,13 @@ def _measure(
     largest: int,
 ) -> tuple[int, ...] | None:
     network.eval().requires_grad_(requires_grad=False)
-    across = _rounded(max(minimum, _ACROSS), multiple)
+    across = round_up(max(minimum, _ACROSS), multiple)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     inputs = _INPUTS if parameters < _LARGE else 1
     affordable = _WORK // max(1, parameters * inputs * across ** (len(scale) - 1))
     field = []
     for axis in range(len(scale)):
-        edge = _rounded(max(minimum, _FIRST), multiple)
+        edge = round_up(max(minimum, _FIRST), multiple)
         limit = max(min(largest, affordable), edge)
         reach, outer = None, 1.0
         while reach is None and edge <= limit:
@@ -105,7 +106,7 @@ def _measure(
             before, outer = outer, _outer(profile)
             if reach is None and edge >= _TELLING and outer > before / 2:
                 return None
-            edge = _rounded(2 * edge, multiple)
+            edge = round_up(2 * edge, multiple)
         if reach is None:
             return None
         field.append(reach)
@@ -154,7 +155,3 @@ def _reach(profile: torch.Tensor, *, first: int, last: int, tail: float) -> int 
     if needed < 0:
         return 0
     return needed if needed < room else None
-
-
-def _rounded(size: int, multiple: int) -> int:
-    return math.ceil(size / multiple) * multiple

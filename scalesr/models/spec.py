@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from scalesr.tiling import round_up
+
 if TYPE_CHECKING:
     from fractions import Fraction
 
@@ -84,6 +86,10 @@ class ModelSpec:
     images have a narrower range than the fine ones whose range is 0..1 for the model."""
     flux: Flux = "free"
     """What its author recommends for runs: ``conserved`` for measurements that are sums over a pixel's area."""
+
+    def edge(self, pixels: int) -> int:
+        """Return the smallest edge of a tile that the model accepts and that has at least so many pixels."""
+        return round_up(max(self.minimum, pixels), self.multiple)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,6 +15,7 @@ from scalesr.models import cache, memory
 from scalesr.models.network import parameter_bytes
 from scalesr.models.receptive import receptive_field
 from scalesr.models.spec import ModelSpec
+from scalesr.tiling import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def examine(module: nn.Module, facts: Facts, *, sha256: str) -> ModelSpec:
         If the network cannot be run, or scales by something else than the facts say.
     """
     module.eval()
-    key = hashlib.sha256(f"{sha256} {facts!r}".encode()).hexdigest()
+    key = cache.key_of("network", sha256, facts)
     known = cache.recall(key)
     if known is not None:
         try:
@@ -123,7 +123,7 @@ def _tried(module: nn.Module, facts: Facts) -> ModelSpec:
         out_channels=output.shape[1],
         multiple=multiple,
         receptive=receptive,
-        minimum=math.ceil(minimum / multiple) * multiple,
+        minimum=round_up(minimum, multiple),
         precisions=facts.precisions,
         values=facts.values,
         activation_bytes=0.0,
@@ -186,7 +186,7 @@ def _counts(module: nn.Module) -> Iterator[int]:
 
 
 def _edge(multiple: int, minimum: int | None, dimensions: int) -> int:
-    return math.ceil(max(minimum or 1, _EDGE[dimensions]) / multiple) * multiple
+    return round_up(max(minimum or 1, _EDGE[dimensions]), multiple)
 
 
 def _scale(output: torch.Tensor, *, edge: int, facts: Facts) -> tuple[Fraction, ...]:
@@ -261,11 +261,11 @@ def _repeats(
     shift: int,
     reach: int,
 ) -> bool:
-    across = math.ceil(max(minimum, 8) / multiple) * multiple
+    across = round_up(max(minimum, 8), multiple)
     # What an output in the middle sees must lie inside the tile before and after the shift, with room for a window that
     # the field, measured for the smaller multiple, does not show.
-    margin = math.ceil((reach + 2 * shift) / multiple) * multiple
-    length = max(2 * margin + shift + multiple, math.ceil(minimum / multiple) * multiple)
+    margin = round_up(reach + 2 * shift, multiple)
+    length = max(2 * margin + shift + multiple, round_up(minimum, multiple))
     shape = [1, channels, *[across] * len(scale)]
     shape[2 + axis] = length + shift
     tile = torch.rand(shape, generator=torch.Generator().manual_seed(0))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from threading import Event
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -275,6 +277,36 @@ def test_what_cannot_be_traced_stays_as_it_is() -> None:
     assert fused(network, spec_of()) is network
     # Nor does anything of the attempt stay in it.
     assert network.seen is None
+
+
+def test_other_threads_may_run_networks_while_one_is_traced() -> None:
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+            self.last = nn.Conv2d(4, 1, 3, padding=1)
+
+        def forward(self, tiles: Any) -> torch.Tensor:
+            if isinstance(tiles, fx.Proxy):
+                tracing.set()
+                assert ran.wait(30)
+            result: torch.Tensor = self.last(torch.relu(self.convolution(tiles)))
+            return result
+
+    tracing, ran = Event(), Event()
+    slow, other = seeded(Slow), seeded(EDSR, features=4, blocks=1, scale=2)
+    tiles = tiles_of()
+    expected = other(tiles)
+    with ThreadPoolExecutor(1) as pool:
+        rewriting = pool.submit(fused, slow, spec_of())
+        assert tracing.wait(30)
+        try:
+            assert torch.equal(other(tiles), expected)
+        finally:
+            ran.set()
+        rewritten = rewriting.result()
+    assert any(isinstance(layer, FusedConvolution) for layer in rewritten.modules())
+    agree(slow, rewritten, tiles)
 
 
 def test_short_formats_keep_the_ends_and_the_sums_long() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import torch
 from torch import nn
 
 from scalesr.errors import ModelError
-from scalesr.models import Model, ModelSpec
+from scalesr.models import Model, ModelSpec, network
 from scalesr.models.edsr import EDSR
+from scalesr.models.fusing import fused
 from scalesr.models.network import Network, parameter_bytes
 
 if TYPE_CHECKING:
@@ -105,6 +107,25 @@ def test_what_cannot_run_is_refused_with_a_remedy(edsr: EDSR) -> None:
 def test_the_same_place_is_the_same_model(edsr: EDSR) -> None:
     model = Network(edsr, spec_of(2))
     assert model.to(device="cpu", precision="fp32") is model
+
+
+def test_networks_are_rewritten_once_and_not_before_their_first_call(
+    edsr: EDSR, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewritten: list[torch.dtype | None] = []
+
+    def counted(module: nn.Module, spec: ModelSpec, *, short: torch.dtype | None) -> nn.Module:
+        rewritten.append(short)
+        return fused(module, spec, short=short)
+
+    monkeypatch.setattr(network, "fused", counted)
+    model = Network(edsr, spec_of(2)).to(device="cpu", precision="bf16")
+    assert not rewritten
+    tiles = torch.rand(2, 1, 16, 16)
+    with ThreadPoolExecutor(4) as pool:
+        outputs = list(pool.map(lambda _: model(tiles, ORIGINS), range(8)))
+    assert rewritten == [torch.bfloat16]
+    assert all(torch.equal(output, outputs[0]) for output in outputs)
 
 
 def test_torch_is_settled(edsr: EDSR) -> None:
