@@ -32,7 +32,7 @@ def seconds_of(case: str, *, size: int, folder: Path = RESULTS) -> Raced | None:
     case
         Its name.
     size
-        Edge of the image; a race over a smaller one says nothing.
+        Edge of the image.
     folder
         Where the results are.
 
@@ -41,11 +41,11 @@ def seconds_of(case: str, *, size: int, folder: Path = RESULTS) -> Raced | None:
     Raced or None
         `None` where there is no such race, or scalesr did not end in it.
     """
-    file = folder / f"race-{case}-cpu-disk.json"
+    file = folder / f"race-{case}-{size}-cpu-disk.json"
     if not file.is_file():
         return None
     found = json.loads(file.read_text(encoding="utf-8"))
     row = next((row for row in found.get("rows", []) if row.get("tool") == OURS), None)
-    if row is None or row.get("seconds") is None or found.get("size") != size:
+    if row is None or row.get("seconds") is None:
         return None
     return Raced(seconds=float(row["seconds"]), file=file.name)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.peers import networks
 from benchmarks.peers.job import Job, expected_pixels
-from benchmarks.race import showing
+from benchmarks.race import images, showing
 from benchmarks.race.cases import CASES, Network
 from benchmarks.race.comparing import compare, identical, seam_score
 from benchmarks.race.growth import edge_of, grow, slope
@@ -172,6 +172,15 @@ def test_who_cannot_run_a_case_says_why(tmp_path: Path) -> None:
     assert "local" in (tool.excuse(CASES["unet-3d"], store="s3") or "")
     absent = Tool(name="t", script="ours", environment="no-such")
     assert "environment.sh no-such" in (absent.excuse(CASES["unet-3d"], store="disk") or "")
+
+
+def test_a_high_image_repeats_its_rows_of_chunks(tmp_path: Path) -> None:
+    _, (place,) = images.make(CASES["growth"], tmp_path, size=8 * images.SLABS + 3, chunk=8)
+    pixels = np.asarray(zarr.open_array(place)[...])
+    assert pixels.shape == (8 * images.SLABS + 3,) * 2
+    assert np.array_equal(pixels[-3:], pixels[:3])
+    assert not np.array_equal(pixels[8:16], pixels[:8])
+    assert pixels.min() > 1000
 
 
 def test_tools_are_chosen_by_how_their_names_begin() -> None:

@@ -153,7 +153,7 @@ def test_files_of_pixels_are_told_from_metadata_and_ledger(tmp_path: Path) -> No
 def test_seconds_of_the_race_are_those_of_the_same_size_and_tool(tmp_path: Path) -> None:
     assert seconds_of("edsr-2d", size=8192, folder=tmp_path) is None
     rows = [{"tool": "monai", "seconds": 9.0}, {"tool": "scalesr", "seconds": 4.0}]
-    file = tmp_path / "race-edsr-2d-cpu-disk.json"
+    file = tmp_path / "race-edsr-2d-8192-cpu-disk.json"
     file.write_text(json.dumps({"case": "edsr-2d", "size": 8192, "rows": rows}))
     found = seconds_of("edsr-2d", size=8192, folder=tmp_path)
     assert found is not None

@@ -49,7 +49,8 @@ def main() -> None:
     told = _told if not arguments.quiet else _silent
     # A terminal's width where there is one; a file's lines are as long as they need to be.
     console = Console(width=None if sys.stdout.isatty() else 190, highlight=False)
-    name = f"race-{case.name}-{terms.device}-{terms.store}"
+    size = "" if arguments.growth else f"-{terms.size}"
+    name = f"race-{case.name}{size}-{terms.device}-{terms.store}"
     RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         folder = Path(place).resolve()

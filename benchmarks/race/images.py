@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 UNIT, PIXEL = "micrometer", 0.5
 LOW, HIGH = 1000.0, 3500.0
 """Intensities that become 0 and 1; given to every tool, so that none has to find them."""
+SLABS = 16
+"""Rows of chunks that differ; a higher image repeats them, as other names of the same files, so that one larger than
+the disk can be read."""
 
 
 def make(case: Case, folder: Path, *, size: int, chunk: int) -> tuple[str, list[str]]:
@@ -75,13 +80,17 @@ def _write(place: Path, shape: tuple[int, ...], *, chunk: int, seed: int, case: 
         "0", shape=shape, chunks=(1,) * lead + (chunk,) * space, dtype="uint16", dimension_names=names
     )
     height = 1 if lead else chunk
-    for start in range(0, shape[0], height):
+    made = shape[0] if lead else min(shape[0], SLABS * height)
+    for start in range(0, made, height):
         stop = min(start + height, shape[0])
         rng = np.random.default_rng((seed, start))
         pixels = _blobs((stop - start, *shape[1:]), start=start) + rng.integers(
             0, case.noise, (stop - start, *shape[1:]), dtype=np.uint8
         )
         out[start:stop] = pixels.astype(np.uint16)
+    for start in range(made, shape[0], height):
+        row = place / "0" / "c"
+        shutil.copytree(row / str(start % made // height), row / str(start // height), copy_function=os.link)
 
 
 def _blobs(shape: tuple[int, ...], *, start: int) -> NDArray[np.float32]:

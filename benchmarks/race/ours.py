@@ -38,8 +38,8 @@ def options(job: Job) -> dict[str, Any]:
     if job.variant == "same":
         said |= {"cell": tuple(job.cell), "halo": job.halo}
     if "blend" in job.extra:
-        # Neighbours are faded into each other within what both have computed: so much more is computed.
-        said |= {"blend": job.extra["blend"], "halo": job.halo + int(job.extra["blend"])}
+        # Neighbours are faded into each other within what both have computed: its own halo is longer by that.
+        said["blend"] = int(job.extra["blend"])
     return said
 
 

@@ -212,5 +212,5 @@ def _number(value: float | None, style: str, *, over: float = 1.0) -> str:
 
 def _brief(row: dict[str, Any]) -> str:
     words = str(row["failure"] or "")
-    known = ("failed", "out of time", "out of memory", "not installed")
+    known = ("not tried", "failed", "out of time", "out of memory", "not installed")
     return next((word for word in known if words.startswith(word)), "cannot" if words else "")

@@ -93,9 +93,8 @@ TOOLS: dict[str, Tool] = {
             name="scalesr, blended",
             script="ours",
             environment="",
-            variant="same",
             extra={"blend": 8},
-            note="over 16 px",
+            note="over 16 px, with its own cells and halo",
         ),
         Tool(name="scalesr, bf16", script="ours", environment="", extra={"precision": "bf16"}),
         Tool(

@@ -36,6 +36,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
         "ratios": ratios,
         "bare-loop": bare_loop,
         "race": race,
+        "growth": growth,
         "memory": memory,
         "scheduling": scheduling,
     }
@@ -208,17 +209,46 @@ def race(results: Path) -> str:
                 row["tool"],
                 number(row["seconds"]),
                 number(row.get("times scalesr")),
+                number(row.get("cpu seconds")),
                 _megabytes(row.get("peak")),
+                *(_gigabytes(row.get(name)) for name in ("read", "written")),
                 number(row.get("computed over needed")),
+                "-" if row.get("difference inside") is None else f"{row['difference inside']:.1e}",
+                number(row.get("seam")),
+                {None: "-", True: "same", False: "differ"}[row.get("same bits from other chunks")],
             )
             for row in found.get("rows", [])
             if row.get("seconds") is not None
         ]
         if rows:
             what = f"{found['case']}, edge of {found['size']:,} px, {found['device']}, {found['store']}"
-            heads = (what, "s", "over scalesr", "peak, MB", "computed over needed")
+            heads = (what, "s", "over scalesr", "CPU s", "peak, MB", "GB read", "GB written", "computed over needed")
+            heads = (*heads, "difference", "seam", "bits")
             parts.append(table(heads, rows) + "\n" + where(found, name=file.stem))
     return "\n".join(parts) or lacking("race")
+
+
+def growth(results: Path) -> str:
+    """Return how memory and time of each tool grow with the image."""
+    found = read(results, "race-growth-cpu-disk")
+    if found is None:
+        return lacking("race --growth 1 4 16 64")
+    rows = []
+    for line in found["lines"]:
+        cells = (
+            point["failure"].partition(":")[0]
+            if point["seconds"] is None
+            else f"{point['peak'] / 1e9:.2f} GB, {point['seconds']:.0f} s"
+            for point in line["points"]
+        )
+        rows.append((line["tool"], *cells, *(number(line[f"slope of {name}"], 2) for name in ("peak", "seconds"))))
+    sizes = [f"{number(point['gigabytes'])} GB" for point in found["lines"][0]["points"]]
+    heads = ("peak memory, and time", *sizes, "slope of memory", "slope of time")
+    return table(heads, rows) + "\n" + where(found, name="race-growth-cpu-disk")
+
+
+def _gigabytes(value: float | None) -> str:
+    return number(None if value is None else value / 1e9)
 
 
 def _megabytes(value: float | None) -> str:

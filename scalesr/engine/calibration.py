@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from scalesr.engine.events import Callback
     from scalesr.models import Model, ModelRef, Precision
 
-TILES = {
-    "cpu": {2: (128, 192, 256, 384, 512), 3: (32, 48, 64, 96)},
+TILES: dict[str, dict[int, tuple[int, ...]]] = {
+    "cpu": {2: (128, 192, 256, 384, 512), 3: (48, 64, 96, 128, 160)},
     "cuda": {2: (256, 512, 1024), 3: (64, 96, 128, 192)},
 }
 """Edges that are tried, by kind of device and number of axes that the model mixes."""

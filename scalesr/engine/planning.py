@@ -25,7 +25,7 @@ from scalesr.tiling import (
     plan_levels,
     round_up,
 )
-from scalesr.tiling.choose import TILE_EDGE, choose_bands, fitting_tile
+from scalesr.tiling.choose import choose_bands, choose_tile, fitting_tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,11 +219,7 @@ def _axes(
         place = found.spatial.index(a)
         scale = spec.scale[place]
         unit = choose_unit(scale, spec.multiple)
-        recommended = spec.tile[place] if isinstance(spec.tile, tuple) else spec.tile
-        tile = recommended or TILE_EDGE[len(spec.axes)]
-        if eigenimages is not None:
-            tile = fitting_tile(tile, bands=spec.channels, axes=len(spec.axes))
-        sizes = _cell_sizes(size, place, unit, spec, options, tile=tile)
+        sizes = _cell_sizes(size, place, unit, spec, options, bands=1 if eigenimages is None else spec.channels)
         if options.cell is not None:
             _check_unit(sizes[0], unit, axis.name, spec)
         sampling = "area" if spec.sampling is None else spec.sampling[place]
@@ -241,10 +237,11 @@ def _axes(
 
 
 def _cell_sizes(
-    size: int, place: int, unit: int, spec: ModelSpec, options: Options, *, tile: int
+    size: int, place: int, unit: int, spec: ModelSpec, options: Options, *, bands: int
 ) -> tuple[int, int, int]:
     """Return cell, halo and ramp along one axis that the model mixes."""
-    field = _field(spec, place)
+    field, axes = _field(spec, place), len(spec.axes)
+    recommended = spec.tile[place] if isinstance(spec.tile, tuple) else spec.tile
 
     def sizes(ramp: int) -> tuple[int, int, int]:
         # What is blended reaches beyond the cell by the ramp, and needs its context there too.
@@ -252,6 +249,8 @@ def _cell_sizes(
         halo = round_up(max(wanted, ramp), unit)
         if options.cell is not None:
             return _one(options.cell, place, spec, "cell"), halo, ramp
+        tile = recommended or choose_tile(halo, axes=axes, pixel_bytes=spec.activation_bytes)
+        tile = fitting_tile(tile, bands=bands, axes=axes) if bands > 1 else tile
         cell = choose_cell(size, unit=unit, halo=halo, ramp=ramp, tile=max(tile, spec.minimum))
         return max(cell, round_up(max(1, spec.minimum - 2 * halo), unit)), halo, ramp
 

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
 
-TILE_EDGE = {1: 4096, 2: 256, 3: 96}
-"""Edge of a tile by the number of axes that the model mixes; in 2-D from the measurements in docs/design.md."""
+TILE_EDGE = {1: 4096, 2: 256, 3: 128}
+"""Edge of a tile by the number of axes that the model mixes, from the measurements in docs/design.md."""
+LARGEST_TILE_EDGE = {1: 4096, 2: 512, 3: 192}
+"""Edge to which a tile grows where its context would be most of it; beyond, caches make up for what is saved."""
+CELL_OVER_HALO = {1: 2, 2: 16, 3: 8}
+"""Cell over halo that is aimed at: 1.27 times as many pixels computed as needed in 2-D, and 1.95 times in 3-D."""
+TILE_BYTES = 2**30
+"""Live tensors of one tile, in float32, to which it may grow for the sake of its context."""
 BLOCK_BYTES = 16 * 2**20
 """A block's output: large enough to be worth a file, small enough to hold several in a laptop's memory."""
 LARGEST_BLOCK_BYTES = 256 * 2**20
@@ -39,6 +45,23 @@ def round_up(value: int, unit: int) -> int:
 def choose_unit(scale: Fraction, multiple: int) -> int:
     """Return what cells, halos and ramps must be a multiple of: the model's own unit and whole output pixels."""
     return lcm(scale.denominator, multiple)
+
+
+def choose_tile(halo: int, *, axes: int, pixel_bytes: float) -> int:
+    """Return the edge of a tile for a model that mixes so many axes.
+
+    Parameters
+    ----------
+    halo
+        Context on either side of a cell.
+    axes
+        Number of axes that the model mixes.
+    pixel_bytes
+        Bytes of live tensors for each pixel of a tile.
+    """
+    affordable = int((TILE_BYTES / max(pixel_bytes, 1.0)) ** (1 / axes))
+    wanted = (CELL_OVER_HALO[axes] + 2) * halo
+    return max(TILE_EDGE[axes], min(wanted, affordable, LARGEST_TILE_EDGE[axes]))
 
 
 def choose_cell(size: int, *, unit: int, halo: int, ramp: int, tile: int) -> int:

@@ -61,17 +61,41 @@ def test_figures_are_those_of_the_files(writing: Any, tmp_path: Path) -> None:
     assert "| fp32, a convolution | 100 GFLOP/s | 200 GFLOP/s |" in writing.rates(tmp_path)
 
 
+def test_growth_has_a_line_for_each_tool(writing: Any, tmp_path: Path) -> None:
+    points = [
+        {"gigabytes": 1.0, "peak": 5e8, "seconds": 10.0, "failure": None},
+        {"gigabytes": 4.0, "peak": None, "seconds": None, "failure": "out of memory: more than 18 GB"},
+    ]
+    lines = [{"tool": "a tool", "points": points, "slope of peak": 0.5, "slope of seconds": None}]
+    (tmp_path / "race-growth-cpu-disk.json").write_text(json.dumps({"machine": MACHINE, "lines": lines}))
+    text = writing.growth(tmp_path)
+    assert "| peak memory, and time | 1 GB | 4 GB | slope of memory | slope of time |" in text
+    assert "| a tool | 0.50 GB, 10 s | out of memory | 0.5 | - |" in text
+
+
 def test_results_of_the_race_stand_tool_by_tool(writing: Any, tmp_path: Path) -> None:
     assert "Not measured yet" in writing.race(tmp_path)
     (tmp_path / "race-growth-cpu-disk.json").write_text(json.dumps({"machine": MACHINE, "lines": []}))
     assert "Not measured yet" in writing.race(tmp_path)
     rows = [
-        {"tool": "scalesr", "seconds": 1.25, "times scalesr": 1.0, "peak": 3e8, "computed over needed": 1.2},
+        {
+            "tool": "scalesr",
+            "seconds": 1.25,
+            "times scalesr": 1.0,
+            "cpu seconds": 2.4,
+            "peak": 3e8,
+            "read": 1e9,
+            "written": None,
+            "computed over needed": 1.2,
+            "difference inside": 1.2e-6,
+            "seam": 1.0004,
+            "same bits from other chunks": True,
+        },
         {"tool": "another", "seconds": None, "failure": "too much memory"},
     ]
     found = {"machine": MACHINE, "case": "edsr-2d", "size": 2048, "device": "cpu", "store": "disk", "rows": rows}
-    (tmp_path / "race-edsr-2d-cpu-disk.json").write_text(json.dumps(found))
+    (tmp_path / "race-edsr-2d-2048-cpu-disk.json").write_text(json.dumps(found))
     text = writing.race(tmp_path)
     assert "edsr-2d, edge of 2,048 px, cpu, disk" in text
-    assert "| scalesr | 1.25 | 1 | 300 | 1.2 |" in text
+    assert "| scalesr | 1.25 | 1 | 2.4 | 300 | 1 | - | 1.2 | 1.2e-06 | 1 | same |" in text
     assert "another" not in text

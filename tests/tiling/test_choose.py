@@ -10,8 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import SCALES
 
-from scalesr.tiling import AxisLattice, choose_block, choose_cell, choose_unit, round_up
-from scalesr.tiling.choose import BLOCK_BYTES, CHUNK_VOXELS, LEAST_BLOCKS, choose_chunk
+from scalesr.tiling import AxisLattice, choose_block, choose_cell, choose_tile, choose_unit, round_up
+from scalesr.tiling.choose import (
+    BLOCK_BYTES,
+    CELL_OVER_HALO,
+    CHUNK_VOXELS,
+    LARGEST_TILE_EDGE,
+    LEAST_BLOCKS,
+    TILE_BYTES,
+    TILE_EDGE,
+    choose_chunk,
+)
 
 
 @given(value=st.integers(0, 10**12), unit=st.integers(1, 10**6))
@@ -73,6 +82,24 @@ def test_a_chosen_cell_makes_a_lattice_with_tiles_of_the_wanted_size(
 )
 def test_choose_cell_examples(size: int, unit: int, halo: int, tile: int, expected: int) -> None:
     assert choose_cell(size, unit=unit, halo=halo, ramp=0, tile=tile) == expected
+
+
+@given(halo=st.integers(0, 300), axes=st.integers(1, 3), pixel_bytes=st.floats(0, 1e6))
+def test_a_tile_grows_with_its_context_and_within_memory(halo: int, axes: int, pixel_bytes: float) -> None:
+    tile = choose_tile(halo, axes=axes, pixel_bytes=pixel_bytes)
+    assert TILE_EDGE[axes] <= tile <= LARGEST_TILE_EDGE[axes]
+    assert tile <= choose_tile(halo + 1, axes=axes, pixel_bytes=pixel_bytes)
+    if tile > TILE_EDGE[axes]:
+        assert tile**axes * pixel_bytes <= TILE_BYTES
+        assert tile <= (CELL_OVER_HALO[axes] + 2) * halo
+
+
+@pytest.mark.parametrize(
+    ("halo", "axes", "pixel_bytes", "expected"),
+    [(0, 2, 1e3, 256), (20, 2, 1e3, 360), (20, 2, 1e5, 256), (64, 2, 1e3, 512), (16, 3, 100.0, 160), (24, 3, 9e2, 128)],
+)
+def test_choose_tile_examples(halo: int, axes: int, pixel_bytes: float, expected: int) -> None:
+    assert choose_tile(halo, axes=axes, pixel_bytes=pixel_bytes) == expected
 
 
 @st.composite
