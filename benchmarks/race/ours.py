@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 # What is measured is the run, and not the page about it.
 os.environ.setdefault("SCALESR_REPORT", "none")
 
-import scalesr
+# By name: what the package imports when it is first asked for is imported before the clock starts, as with the others.
 from benchmarks.peers.job import Job, Stopwatch, answer
+from scalesr import open_image, open_plate, plan, run
 
 if TYPE_CHECKING:
     from scalesr.tiling import Plan
@@ -49,21 +50,21 @@ def main() -> None:
     source, target = job.extra["image"], job.extra["target"]
     with Stopwatch() as watch:
         if job.extra["kind"] == "plate":
-            plate = scalesr.open_plate(source)
-            result: Any = scalesr.run(plate, target, **options(job))
+            plate = open_plate(source)
+            result: Any = run(plate, target, **options(job))
             fields, first = len(plate.fields), plate.open_field(plate.fields[0])
         else:
-            result = scalesr.run(source, target, **options(job))
-            fields, first = 1, scalesr.open_image(source)
-    plan: Plan = result.plan if fields == 1 else scalesr.plan(first, **options(job)).plan
-    axes = [axis for axis in plan.lattice.axes if axis.name in "zyx"[-job.ndim :]]
+            result = run(source, target, **options(job))
+            fields, first = 1, open_image(source)
+    made: Plan = result.plan if fields == 1 else plan(first, **options(job)).plan
+    axes = [axis for axis in made.lattice.axes if axis.name in "zyx"[-job.ndim :]]
     seen = 1
     for axis in axes:
         seen *= axis.tile
     answer(
         watch,
-        tiles=plan.tiles * fields,
-        pixels=plan.tiles * fields * seen,
+        tiles=made.tiles * fields,
+        pixels=made.tiles * fields * seen,
         cell=[axis.cell for axis in axes],
         halo=[axis.halo for axis in axes],
     )
