@@ -134,6 +134,10 @@ def test_growth_sends_nobody_on_who_failed(tmp_path: Path, monkeypatch: pytest.M
     assert strong["slope of peak"] == pytest.approx(1)
     assert strong["slope of seconds"] == pytest.approx(0.5)
     assert [point["failure"] is None for point in weak["points"]] == [True, False, False]
+    asked.clear()
+    *_, again = grow(terms(case=CASES["growth"]), tools, [0.0005, 0.005, 0.05], tmp_path, told=print, earlier=lines)
+    assert not asked, "the slow one still has not enough time"
+    assert again[0] == strong
     text = shown(showing.growth_table(lines, title="growth"))
     assert "out of memory" in text
     for place in showing.growth_plot(lines, tmp_path / "plot", title="growth"):

@@ -12,6 +12,7 @@ turns, and what counts are medians. One that takes too long or too much is named
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -56,7 +57,9 @@ def main() -> None:
         folder = Path(place).resolve()
         if arguments.growth:
             title = f"Growth with the image: {case.network.name}, {_many(terms.threads, 'thread')}, {terms.device}"
-            for lines in grow(terms, tools, arguments.growth, folder, told=told):
+            file = RESULTS / f"{name}.json"
+            earlier = json.loads(file.read_text())["lines"] if arguments.resume and file.is_file() else []
+            for lines in grow(terms, tools, arguments.growth, folder, told=told, earlier=earlier):
                 save(name, {**_said(terms), "lines": lines})
             paths = showing.growth_plot(lines, RESULTS / name, title=title)
             console.print(showing.growth_table(lines, title=title))
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--growth", nargs="+", type=float, metavar="GB", help="sizes of a cheap network's image instead"
     )
+    parser.add_argument("--resume", action="store_true", help="growth: keep what the folder of results has of it")
     parser.add_argument("--quiet", action="store_true")
     return parser
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from benchmarks.race.running import Terms
     from benchmarks.race.tools import Tool
 
+NOT_TRIED = "not tried"
+
 
 def slope(sizes: Sequence[float], values: Sequence[float]) -> float | None:
     """Return the exponent of the power law through some points, by least squares of logarithms; None for one point.
@@ -37,34 +39,49 @@ def edge_of(gigabytes: float, *, ndim: int, step: int) -> int:
 
 
 def grow(
-    terms: Terms, tools: Sequence[Tool], gigabytes: Sequence[float], folder: Path, *, told: Callable[[str], None]
+    terms: Terms,
+    tools: Sequence[Tool],
+    gigabytes: Sequence[float],
+    folder: Path,
+    *,
+    told: Callable[[str], None],
+    earlier: Sequence[dict[str, Any]] = (),
 ) -> Iterator[list[dict[str, Any]]]:
     """Race on each size, and give what is known after it, so that a long race can be cut short.
 
     Whoever fails at one size is not sent to a larger one, nor who would take longer than the limit if time grows as the
-    image does, and the table says so.
+    image does, and the table says so. What is known from earlier is not measured again.
     """
+    done = {
+        (line["tool"], point["gigabytes"]): point
+        for line in earlier
+        for point in line["points"]
+        if not str(point["failure"]).startswith(NOT_TRIED)
+    }
     lines: dict[str, dict[str, Any]] = {tool.name: {"tool": tool.name, "points": []} for tool in tools}
     ndim = len(terms.case.axes)
     for wanted in sorted(gigabytes):
         size = edge_of(wanted, ndim=ndim, step=terms.cell)
         known = terms.case.count * size**ndim * 2 / 1e9
+        taken = {tool.name: done[tool.name, known] for tool in tools if (tool.name, known) in done}
         excuses = {tool.name: _excuse(lines[tool.name]["points"], known, limit=terms.limit) for tool in tools}
-        able = [tool for tool in tools if not excuses[tool.name]]
-        with TemporaryDirectory(dir=folder) as place:
-            rows = {
-                row.tool.name: row for row in race(replace(terms, size=size), able, Path(place), bits=False, told=told)
-            }
-            shutil.rmtree(place, ignore_errors=True)
-            Path(place).mkdir()
+        able = [tool for tool in tools if not excuses[tool.name] and tool.name not in taken]
+        rows = {}
+        if able:
+            with TemporaryDirectory(dir=folder) as place:
+                found = race(replace(terms, size=size), able, Path(place), bits=False, told=told)
+                rows = {row.tool.name: row for row in found}
+                shutil.rmtree(place, ignore_errors=True)
+                Path(place).mkdir()
         for tool in tools:
             row = rows.get(tool.name)
             lines[tool.name]["points"].append(
-                {
+                taken.get(tool.name)
+                or {
                     "gigabytes": known,
                     "peak": row.median("peak") if row else None,
                     "seconds": row.median("seconds") if row else None,
-                    "failure": row.failure if row else f"not tried: {excuses[tool.name]}",
+                    "failure": row.failure if row else f"{NOT_TRIED}: {excuses[tool.name]}",
                 }
             )
         for line in lines.values():

@@ -96,7 +96,7 @@ def test_a_tile_grows_with_its_context_and_within_memory(halo: int, axes: int, p
 
 @pytest.mark.parametrize(
     ("halo", "axes", "pixel_bytes", "expected"),
-    [(0, 2, 1e3, 256), (20, 2, 1e3, 360), (20, 2, 1e5, 256), (64, 2, 1e3, 512), (16, 3, 100.0, 160), (24, 3, 9e2, 128)],
+    [(0, 2, 1e3, 256), (20, 2, 1e3, 440), (20, 2, 1e5, 256), (64, 2, 1e3, 512), (16, 3, 100.0, 160), (24, 3, 9e2, 128)],
 )
 def test_choose_tile_examples(halo: int, axes: int, pixel_bytes: float, expected: int) -> None:
     assert choose_tile(halo, axes=axes, pixel_bytes=pixel_bytes) == expected
