@@ -184,6 +184,7 @@ class _Course:
         self._folder = served / name
         self._folder.mkdir()
         self._served, self._prefix = served, prefix
+        self._runs = 0
         edge = chunk if len(terms.case.axes) == 2 else chunk // 4
         self._image, self._sources = images.make(terms.case, self._folder, size=terms.size, chunk=edge)
         self._weights = terms.case.network.write(self._folder)
@@ -194,8 +195,10 @@ class _Course:
     def run(self, tool: Tool, name: str, *, cell: int | None = None) -> tuple[Outcome, list[str]]:
         """Run a tool; return what it took and the arrays that it wrote."""
         terms, case = self.terms, self.terms.case
-        scratch, target = self._folder / "scratch", self._folder / f"{name}.zarr"
-        for place in (scratch, target):
+        # A new name each time: a server of the folder remembers files that are gone.
+        self._runs += 1
+        scratch, target = self._folder / "scratch", self._folder / f"{name}-{self._runs}.zarr"
+        for place in (scratch, *self._folder.glob(f"{name}-*.zarr")):
             shutil.rmtree(place, ignore_errors=True)
         scratch.mkdir()
         targets = [str(target / str(number)) for number in range(len(self._sources))]

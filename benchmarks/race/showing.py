@@ -22,7 +22,8 @@ INK, OURS, THEIRS, LIMIT = "#222222", "#0072b2", "#b0b0b0", "#e69f00"
 def figures(rows: Sequence[Row], terms: Terms) -> list[dict[str, Any]]:
     """Return the figures of each tool, to be kept as JSON; None is what could not be measured."""
     ours = [row for row in rows if row.tool.name.startswith("scalesr") and row.done]
-    base = ours[0].median("seconds") if ours else None
+    named = [row for row in ours if row.tool.name == "scalesr"] or ours
+    base = named[0].median("seconds") if named else None
     kept: list[dict[str, Any]] = []
     for row in rows:
         seconds, pixels = row.median("seconds"), row.said("pixels")
