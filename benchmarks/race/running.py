@@ -68,6 +68,7 @@ class Row:
     outcomes: list[Outcome] = field(default_factory=list)
     likeness: Likeness | None = None
     seam: float | None = None
+    """Steps at the borders of tiles over steps elsewhere, over that ratio in the image in one piece."""
     same_bits: bool | None = None
     """Whether an image with chunks of half the edge gave the same bits; None where that was not tried."""
 
@@ -159,8 +160,13 @@ def _judge(row: Row, found: list[str], expected: list[str] | None, terms: Terms)
         )
     cell = answer.get("cell", [terms.cell] * ndim)
     offset = case.network.halo if row.tool.border == "halo" else 0
-    if min(cell) * scale >= 5:
-        row.seam = seam_score(found[0], period=[n * scale for n in cell], offset=[offset * scale] * ndim)
+    if expected and min(cell) * scale >= 5:
+        # Over that of the image in one piece: what lies at these places may have steps of its own.
+        ours, theirs = (
+            seam_score(each[0], period=[n * scale for n in cell], offset=[offset * scale] * ndim)
+            for each in (found, expected)
+        )
+        row.seam = ours / theirs if ours and theirs else None
 
 
 def _other_chunks(rows: list[Row], course: _Course, other: _Course, told: Callable[[str], None]) -> None:

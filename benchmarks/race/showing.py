@@ -44,7 +44,7 @@ def figures(rows: Sequence[Row], terms: Terms) -> list[dict[str, Any]]:
                 "computed over needed": pixels / terms.case.pixels(terms.size) if pixels else None,
                 "difference inside": row.likeness.inside if row.likeness else None,
                 "difference anywhere": row.likeness.anywhere if row.likeness else None,
-                "seam": row.seam,
+                "seam over the whole image's": row.seam,
                 "same bits from other chunks": row.same_bits,
                 "runs": [run.seconds for run in row.done],
                 "failure": row.failure,
@@ -62,7 +62,8 @@ def table(kept: Sequence[dict[str, Any]], *, title: str) -> Table:
         "s, CPU s, read and written (GB): of the computation; process: seconds with imports; x: seconds over those of "
         "scalesr; GB: peak of the process and its children; computed: pixels that the network saw over pixels of the "
         "image; difference: largest one to the whole image in one piece, over its range, a halo away from the border "
-        "and anywhere; seam: 1 where no border of tiles shows; bits: the same from other chunks"
+        "and anywhere; seam: steps at borders of tiles over those in the image in one piece; bits: the same from other "
+        "chunks"
     )
     out.add_column("tool")
     for name in ("s", "x", "process", "CPU s", "GB", "GPU GB", "read", "written"):
@@ -87,7 +88,7 @@ def table(kept: Sequence[dict[str, Any]], *, title: str) -> Table:
             _number(row["computed over needed"], ".2f"),
             _number(row["difference inside"], ".0e"),
             _number(row["difference anywhere"], ".0e"),
-            _number(row["seam"], ".3f"),
+            _number(row["seam over the whole image's"], ".3f"),
             "" if same is None else "same" if same else "differ",
         )
     return out

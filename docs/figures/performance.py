@@ -214,7 +214,7 @@ def race(results: Path) -> str:
                 *(_gigabytes(row.get(name)) for name in ("read", "written")),
                 number(row.get("computed over needed")),
                 "-" if row.get("difference inside") is None else f"{row['difference inside']:.1e}",
-                number(row.get("seam")),
+                number(row.get("seam over the whole image's")),
                 {None: "-", True: "same", False: "differ"}[row.get("same bits from other chunks")],
             )
             for row in found.get("rows", [])

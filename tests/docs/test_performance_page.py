@@ -88,7 +88,7 @@ def test_results_of_the_race_stand_tool_by_tool(writing: Any, tmp_path: Path) ->
             "written": None,
             "computed over needed": 1.2,
             "difference inside": 1.2e-6,
-            "seam": 1.0004,
+            "seam over the whole image's": 1.0004,
             "same bits from other chunks": True,
         },
         {"tool": "another", "seconds": None, "failure": "too much memory"},
