@@ -187,6 +187,15 @@ def test_a_high_image_repeats_its_rows_of_chunks(tmp_path: Path) -> None:
     assert pixels.min() > 1000
 
 
+def test_an_image_is_the_same_in_other_chunks(tmp_path: Path) -> None:
+    found = []
+    for chunk in (8, 20, 64):
+        _, (place,) = images.make(CASES["edsr-2d"], tmp_path / str(chunk), size=100, chunk=chunk)
+        found.append(np.asarray(zarr.open_array(place)[...]))
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
 def test_tools_are_chosen_by_how_their_names_begin() -> None:
     assert [tool.name for tool in chosen(["cubed", "monai, c"])] == ["cubed map_overlap", "MONAI, constant"]
     assert len(chosen(["all", "cubed"])) == len(TOOLS)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 UNIT, PIXEL = "micrometer", 0.5
 LOW, HIGH = 1000.0, 3500.0
 """Intensities that become 0 and 1; given to every tool, so that none has to find them."""
+ROWS = 16
+"""Rows of pixels whose noise is drawn together."""
 SLABS = 16
 """Rows of chunks that differ; a higher image repeats them, as other names of the same files, so that one larger than
 the disk can be read."""
@@ -83,14 +85,21 @@ def _write(place: Path, shape: tuple[int, ...], *, chunk: int, seed: int, case: 
     made = shape[0] if lead else min(shape[0], SLABS * height)
     for start in range(0, made, height):
         stop = min(start + height, shape[0])
-        rng = np.random.default_rng((seed, start))
-        pixels = _blobs((stop - start, *shape[1:]), start=start) + rng.integers(
-            0, case.noise, (stop - start, *shape[1:]), dtype=np.uint8
-        )
-        out[start:stop] = pixels.astype(np.uint16)
+        noise = _noise((stop - start, *shape[1:]), start=start, seed=seed, levels=case.noise, rows=1 if lead else ROWS)
+        out[start:stop] = (_blobs(noise.shape, start=start) + noise).astype(np.uint16)
     for start in range(made, shape[0], height):
         row = place / "0" / "c"
         shutil.copytree(row / str(start % made // height), row / str(start // height), copy_function=os.link)
+
+
+def _noise(shape: tuple[int, ...], *, start: int, seed: int, levels: int, rows: int) -> NDArray[np.uint8]:
+    """Return noise that does not depend on where slabs begin: each group of rows has a seed of its own."""
+    first, last = start // rows, -(-(start + shape[0]) // rows)
+    groups = [
+        np.random.default_rng((seed, number)).integers(0, levels, (rows, *shape[1:]), dtype=np.uint8)
+        for number in range(first, last)
+    ]
+    return np.concatenate(groups)[start - first * rows :][: shape[0]]
 
 
 def _blobs(shape: tuple[int, ...], *, start: int) -> NDArray[np.float32]:
