@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.common import RESULTS, save
+from benchmarks.common import RESULTS, save, usable_cores
 from benchmarks.race import showing
 from benchmarks.race.cases import CASES
 from benchmarks.race.growth import grow
@@ -40,7 +40,7 @@ def main() -> None:
         batch=arguments.batch,
         device=arguments.device,
         store=arguments.store,
-        threads=arguments.threads or len(os.sched_getaffinity(0)),
+        threads=arguments.threads or usable_cores(),
         repeats=arguments.repeats,
         limit=arguments.limit,
         memory=int(arguments.memory * 1e9) if arguments.memory else None,
