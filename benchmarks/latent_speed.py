@@ -3,17 +3,19 @@
 usage: python -m benchmarks.latent_speed [--model rls-phantoms] [--steps 100] [--repeats 3] [--threads 1] [--many 64]
 
 Both ways have the same generator, objects, operator, noise maps, begin, objective, rates and number of steps: those in
-the model's file, from the mean latent. The authors' way is `benchmarks.released_search`. Each repeat times all ways one
-after the other; ratios are of one repeat, and their medians count. CPU time is that of the process, which another load
-on the machine changes less than the wall clock. `ways` says what each part of the speed contributes. Solutions are
-compared by the PSNR between images of the same object, of an intensity range of 1, beside what rounding alone makes of
-them: the same search in groups of another size.
+the model's file, from the mean latent. The authors' way is `benchmarks.released_search`, with all threads for one
+object. Ours works on groups side by side as a run does, one thread each, or all threads for a single group. Each repeat
+times all ways one after the other; ratios are of one repeat, and their medians count. CPU time is that of the process,
+which another load on the machine changes less than the wall clock. `ways` says what each part of the speed contributes.
+Solutions are compared by the PSNR between images of the same object, of an intensity range of 1, beside what rounding
+alone makes of them: the same search in groups of another size.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, get_args
@@ -74,7 +76,7 @@ def ways(
     pair: Pair, measured: torch.Tensor, degradation: Degradation, settings: SearchSettings, *, one: int
 ) -> dict[str, tuple[int, Callable[[], torch.Tensor]]]:
     """Return all ways by name: how many objects they search for, and what does it and returns their images."""
-    many = len(measured)
+    many, threads = len(measured), torch.get_num_threads()
 
     def released(weights: Any) -> Callable[[], torch.Tensor]:
         way = ReleasedSearch(pair, factor=degradation.factor, weights=weights)
@@ -83,7 +85,21 @@ def ways(
 
     def ours(count: int, **changes: Any) -> tuple[int, Callable[[], torch.Tensor]]:
         chosen = replace(settings, **changes)
-        return count, lambda: search(pair.generator, pair.prior, measured[:count], degradation, chosen).images
+        groups = torch.arange(count).split(chosen.group)
+
+        def one_of(ids: torch.Tensor) -> torch.Tensor:
+            return search(pair.generator, pair.prior, measured[ids], degradation, chosen, ids=ids).images
+
+        def all_of() -> torch.Tensor:
+            if len(groups) == 1:
+                return one_of(groups[0])
+            torch.set_num_threads(1)
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                found = torch.cat(list(pool.map(one_of, groups)))
+            torch.set_num_threads(threads)
+            return found
+
+        return count, all_of
 
     return {
         RELEASED: (one, released("learning")),
@@ -93,6 +109,10 @@ def ways(
         f"batch of {many}": ours(many),
         f"batch of {many}, weights as they are": (many, lambda: by_module(pair, measured, degradation, settings)),
         f"batch of {many}, mixed": ours(many, arithmetic="mixed"),
+        f"batch of {many}, groups of {2 * settings.group}": ours(many, group=2 * settings.group),
+        f"batch of {many}, groups of {2 * settings.group}, mixed": ours(
+            many, group=2 * settings.group, arithmetic="mixed"
+        ),
     }
 
 
@@ -114,7 +134,7 @@ def main() -> None:
     parser.add_argument("--model", default="rls-phantoms")
     parser.add_argument("--steps", type=int, default=None, help="others than the file's 100")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch, of all ways")
+    parser.add_argument("--threads", type=int, default=1, help="cores for all ways")
     parser.add_argument("--one", type=int, default=2, help="objects that are searched for in the authors' way")
     parser.add_argument("--many", type=int, default=64, help="objects of the largest batch")
     options = parser.parse_args()

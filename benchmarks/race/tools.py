@@ -74,7 +74,7 @@ _IN_MEMORY: dict[Ability, str] = {
 _STARTS_ANEW: dict[Ability, str] = {"resumes": "a run that stops begins anew"}
 _CROPS: dict[Ability, str] = {"blends": "crops the halo"}
 _CHUNKS: dict[Ability, str] = {
-    "one result whatever the chunks": "tiles are the chunks; the last bits differ with their shape"
+    "one result whatever the chunks": "tiles are the chunks; whether bits stay the same is up to kernels"
 }
 _MIXES: dict[Ability, str] = {"halo is exact": "the border of a tile takes part in the mean with its neighbour"}
 

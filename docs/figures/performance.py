@@ -6,6 +6,7 @@ Each table stands in the page between two comments that name it. What nobody has
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ def filled(text: str, results: Path = RESULTS) -> str:
         "parts": parts,
         "ratios": ratios,
         "bare-loop": bare_loop,
+        "latent": latent,
+        "few-steps": few_steps,
         "race": race,
         "growth": growth,
         "memory": memory,
@@ -199,6 +202,54 @@ def bare_loop(results: Path) -> str:
     return table(heads, rows) + "\n" + where(found, name="speed")
 
 
+def latent(results: Path) -> str:
+    """Return objects a second of latent search in several ways, and how like the authors' their solutions are."""
+    found = read(results, "latent-speed-2")
+    if found is None:
+        return lacking("latent_speed --threads 2")
+    rows = [
+        (
+            name,
+            number(row["objects a second, wall"]),
+            number(row["times the released way, wall"]),
+            number(row["times the released way, cpu"]),
+            _decibels(found["solutions"].get(name, {}).get("psnr to those as released")),
+            _decibels(found["solutions"].get(name, {}).get("psnr to the truth")),
+        )
+        for name, row in found["speed"].items()
+    ]
+    heads = ("Latent search", "objects a second", "times the authors' way", "by processor time")
+    heads = (*heads, "like theirs, dB", "like the truth, dB")
+    return table(heads, rows) + "\n" + where(found, name="latent-speed-2")
+
+
+def few_steps(results: Path) -> str:
+    """Return voxels a second of diffusion in few steps, beside those of two hundred, and what comes of them."""
+    found = read(results, "few-steps")
+    if found is None:
+        return lacking("few_steps --crop 33")
+    rows = [
+        (
+            name,
+            number(row["voxels a second, cpu"]),
+            number(row["times 200 steps, cpu"]),
+            number(row["times 200 steps, wall"]),
+            number(row["SliceFID over that of 200 steps"], 2),
+            number(row["psnr"]),
+        )
+        for name, row in found["methods"].items()
+    ]
+    heads = (
+        "Volumes",
+        "voxels a CPU second",
+        "times 200 steps",
+        "by wall clock",
+        "SliceFID over that of 200",
+        "PSNR, dB",
+    )
+    return table(heads, rows) + "\n" + where(found, name="few-steps")
+
+
 def race(results: Path) -> str:
     """Return what other tools take for the same, where the race has been run."""
     parts = []
@@ -224,7 +275,10 @@ def race(results: Path) -> str:
             what = f"{found['case']}, edge of {found['size']:,} px, {found['device']}, {found['store']}"
             heads = (what, "s", "over scalesr", "CPU s", "peak, MB", "GB read", "GB written", "computed over needed")
             heads = (*heads, "difference", "seam", "bits")
-            parts.append(table(heads, rows) + "\n" + where(found, name=file.stem))
+            missing = [
+                f"{row['tool']}: {row['failure'].rstrip('.')}.\n" for row in found["rows"] if row.get("seconds") is None
+            ]
+            parts.append("\n".join([table(heads, rows), *missing, where(found, name=file.stem)]))
     return "\n".join(parts) or lacking("race")
 
 
@@ -245,6 +299,10 @@ def growth(results: Path) -> str:
     sizes = [f"{number(point['gigabytes'])} GB" for point in found["lines"][0]["points"]]
     heads = ("peak memory, and time", *sizes, "slope of memory", "slope of time")
     return table(heads, rows) + "\n" + where(found, name="race-growth-cpu-disk")
+
+
+def _decibels(value: float | None) -> str:
+    return number(value) if value is None or value < math.inf else "the same"
 
 
 def _gigabytes(value: float | None) -> str:

@@ -16,14 +16,15 @@ from torch.nn import functional
 
 from scalesr.errors import ModelError
 from scalesr.rls.flow import LEAST, MADE, BatchNormFlow, MaskedLinear, log_density
-from scalesr.rls.layers import FIR, GAIN, SLOPE, TINY
+from scalesr.rls.layers import FIR
+from scalesr.rls.styled import FrozenConv, FrozenToImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scalesr.rls.generator import Noise, StyledConv, StyleGAN2, ToImage
-    from scalesr.rls.layers import EqualLinear
     from scalesr.rls.prior import Prior
+    from scalesr.rls.styled import Lift
 
 
 class FrozenGenerator:
@@ -43,8 +44,8 @@ class FrozenGenerator:
         with torch.no_grad():
             self._start = generator.start.permute(0, 2, 3, 1).flatten(2)
             dtype = self._start.dtype if arithmetic == "own" else torch.bfloat16
-            self._convs = [_Styled(cast("StyledConv", each), dtype) for each in generator.convs]
-            self._images = [_ToImage(cast("ToImage", each)) for each in generator.images]
+            self._convs = [FrozenConv(cast("StyledConv", each), dtype) for each in generator.convs]
+            self._images = [FrozenToImage(cast("ToImage", each)) for each in generator.images]
             self._own = [getattr(generator, f"noise_{place}").clone() for place in range(len(self._convs))]
             self._finer = [_enlarging(edge, self._start) for edge in (4 << level for level in range(len(self._images)))]
 
@@ -53,7 +54,7 @@ class FrozenGenerator:
         """Rows of w that `synthesis` takes."""
         return self.settings.layers
 
-    def lifted(self, noise: Sequence[torch.Tensor] | Noise = "fixed") -> list[torch.Tensor]:
+    def lifted(self, noise: Sequence[torch.Tensor] | Noise = "fixed") -> list[Lift]:
         """Return what noise maps and biases add to features, for `synthesis`: the same at all steps of a search.
 
         Raises
@@ -70,7 +71,7 @@ class FrozenGenerator:
         widths = (width for _, width in self.noise_shapes)
         return [conv.lifted(*each) for conv, *each in zip(self._convs, maps, widths, strict=True)]
 
-    def synthesis(self, w: torch.Tensor, lifted: Sequence[torch.Tensor]) -> torch.Tensor:
+    def synthesis(self, w: torch.Tensor, lifted: Sequence[Lift]) -> torch.Tensor:
         """Return images of about -1 to 1, shape (n, channels, size, size); see `StyleGAN2.synthesis`.
 
         Parameters
@@ -91,14 +92,14 @@ class FrozenGenerator:
                 remedy=f"Give shape (n, {self.layers}, {self.settings.latent}).",
             )
         x = self._start.expand(len(w), -1, -1)
-        image = torch.zeros((), dtype=w.dtype, device=w.device)
+        scale, image = (torch.full((), value, dtype=w.dtype, device=w.device) for value in (1.0, 0.0))
         for level, to_image in enumerate(self._images):
             for place in (2 * level - 1, 2 * level) if level else (0,):
-                x = self._convs[place](x, w[:, place], lifted[place])
+                x, scale = self._convs[place](x, scale, w[:, place], lifted[place])
             if level:
                 finer = self._finer[level - 1]
                 image = finer @ image @ finer.t()
-            image = image + to_image(x, w[:, 2 * level + 1])
+            image = image + to_image(x, scale, w[:, 2 * level + 1])
         return image
 
 
@@ -130,64 +131,6 @@ class FrozenPrior:
         return u.norm(dim=1).view(w.shape[:2]), log_density(u, total).view(w.shape[:2])
 
 
-class _Styled:
-    """A modulated convolution, noise and the leaky rectifier, of features that are last in memory.
-
-    Factors of features are repeated along x: rows of x and features are long enough for vector instructions.
-    """
-
-    def __init__(self, layer: StyledConv, dtype: torch.dtype) -> None:
-        conv = layer.conv
-        weight = conv.weight * conv.gain
-        self._style, self._up, self._pad, self._dtype = _linear(conv.style), conv.up == 2, conv.kernel // 2, dtype
-        # The gain of the rectifier, which it lets through, is put into what stands before it.
-        self._power = (weight.square().sum((2, 3)).t() / GAIN**2).contiguous()
-        self._strength, self._bias = layer.strength * GAIN, layer.bias * GAIN
-        line = weight.new_tensor(FIR) / sum(FIR)
-        fir = (4.0 * line[:, None] * line[None]).expand(weight.shape[0], 1, -1, -1)
-        weight = weight.transpose(0, 1) if self._up else weight
-        self._weight, self._fir = (
-            each.to(dtype).contiguous(memory_format=torch.channels_last) for each in (weight, fir)
-        )
-
-    def lifted(self, noise: torch.Tensor | None, width: int) -> torch.Tensor:
-        """Return what is added before the rectifier, shape (n or 1, y or 1, x features)."""
-        if noise is None:
-            return self._bias.to(self._dtype).repeat(width).view(1, 1, -1)
-        return ((self._strength * noise).movedim(1, 3) + self._bias).to(self._dtype).flatten(2)
-
-    def __call__(self, x: torch.Tensor, w: torch.Tensor, lift: torch.Tensor) -> torch.Tensor:
-        """Return features (n, up y, up x outer) of (n, y, x inner)."""
-        style = functional.linear(w, *self._style)
-        x = x.to(self._dtype)
-        rows = x * _along(style, x)
-        images = rows.view(*x.shape[:2], -1, style.shape[1]).permute(0, 3, 1, 2)
-        if self._up:
-            found = functional.conv_transpose2d(images, self._weight, stride=2)
-            found = functional.conv2d(found, self._fir, padding=1, groups=len(self._fir))
-        else:
-            found = functional.conv2d(images, self._weight, padding=self._pad)
-        found = found.permute(0, 2, 3, 1).flatten(2)
-        scale = torch.rsqrt(style.square() @ self._power + TINY / GAIN**2)
-        return functional.leaky_relu_((found * _along(scale, found)).add_(lift), SLOPE)
-
-
-class _ToImage:
-    """The image of features, as a product of matrices for each object."""
-
-    def __init__(self, layer: ToImage) -> None:
-        conv = layer.conv
-        self._weight = (conv.weight * conv.gain).flatten(1)
-        self._style, self._bias = _linear(conv.style), layer.bias.detach().clone()[:, None, None]
-
-    def __call__(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Return images (n, channels, y, x) of features (n, y, x inner)."""
-        weights = self._weight * functional.linear(w, *self._style)[:, None]
-        edge, inner = x.shape[1], weights.shape[2]
-        pixels = (x.view(len(x), -1, inner) @ weights.transpose(1, 2).to(x.dtype)).to(w.dtype)
-        return pixels.transpose(1, 2).reshape(len(x), -1, edge, edge) + self._bias
-
-
 class _Block:
     """A masked network, a normalisation and a reversal."""
 
@@ -206,17 +149,6 @@ class _Block:
         shift, log_scale = found.chunk(2, dim=1)
         u = torch.addcmul(self._shift, (x - shift) * torch.exp(-log_scale), self._scale)
         return u.flip(1), -log_scale.sum(dim=1)
-
-
-def _along(factors: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Return factors (n, features) for features (n, y, x features), shape (n, 1, x features), in their format."""
-    count, features = factors.shape
-    along = factors.to(like.dtype)[:, None].expand(-1, like.shape[2] // features, -1)
-    return along.reshape(count, 1, -1)
-
-
-def _linear(layer: EqualLinear) -> tuple[torch.Tensor, torch.Tensor]:
-    return (layer.weight * layer.gain).detach(), (layer.bias * layer.rate).detach()
 
 
 def _enlarging(edge: int, like: torch.Tensor) -> torch.Tensor:

@@ -253,7 +253,7 @@ class _Fit:
     def energy(self, variables: Sequence[torch.Tensor], step: int) -> Terms:
         draws = self.fit.draws
         w = self.drawn(variables, draws, step).flatten(0, 1)
-        maps = [each if len(each) == 1 else each.repeat(draws, 1, 1) for each in self.maps]
+        maps = [each.repeated(draws) for each in self.maps]
         seen = self.degradation(unit(self.frozen.synthesis(w.expand(-1, self.generator.layers, -1), maps)))
         measured = self.measured.repeat(draws, 1, 1, 1)
         terms = self.settings.objective.terms(

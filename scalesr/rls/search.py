@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scalesr.rls.descent import Terms
     from scalesr.rls.generator import StyleGAN2
     from scalesr.rls.prior import Prior
+    from scalesr.rls.styled import Lift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +290,7 @@ class _Search:
 def solved(
     generator: FrozenGenerator,
     latents: torch.Tensor,
-    maps: Sequence[torch.Tensor],
+    maps: Sequence[Lift],
     measured: torch.Tensor,
     degradation: Degradation,
     *,

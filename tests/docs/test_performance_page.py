@@ -98,4 +98,30 @@ def test_results_of_the_race_stand_tool_by_tool(writing: Any, tmp_path: Path) ->
     text = writing.race(tmp_path)
     assert "edsr-2d, edge of 2,048 px, cpu, disk" in text
     assert "| scalesr | 1.25 | 1 | 2.4 | 300 | 1 | - | 1.2 | 1.2e-06 | 1 | same |" in text
-    assert "another" not in text
+    assert "another: too much memory.\n" in text
+    assert "| another" not in text
+
+
+def test_searches_stand_beside_the_authors_way(writing: Any, tmp_path: Path) -> None:
+    assert "`python -m benchmarks.latent_speed --threads 2` does" in writing.latent(tmp_path)
+    clocks = ("objects a second, wall", "times the released way, wall", "times the released way, cpu")
+    speed = {"as released": dict.fromkeys(clocks, 1.0), "many": dict(zip(clocks, (4.5, 15.25, 16.0), strict=True))}
+    likeness = [("as released", float("inf")), ("many", 141.2)]
+    solutions = {name: {"psnr to those as released": like, "psnr to the truth": 28.5} for name, like in likeness}
+    found = {"machine": MACHINE, "speed": speed, "solutions": solutions}
+    (tmp_path / "latent-speed-2.json").write_text(json.dumps(found))
+    lines = writing.latent(tmp_path).splitlines()
+    assert lines[2:4] == ["| as released | 1 | 1 | 1 | the same | 28.5 |", "| many | 4.5 | 15.2 | 16 | 141 | 28.5 |"]
+
+
+def test_few_steps_stand_beside_two_hundred(writing: Any, tmp_path: Path) -> None:
+    assert "`python -m benchmarks.few_steps --crop 33` does" in writing.few_steps(tmp_path)
+    row = {
+        "voxels a second, cpu": 4992.0,
+        "times 200 steps, cpu": 18.25,
+        "times 200 steps, wall": 10.5,
+        "SliceFID over that of 200 steps": 0.9,
+        "psnr": 29.1,
+    }
+    (tmp_path / "few-steps.json").write_text(json.dumps({"machine": MACHINE, "methods": {"quick": row}}))
+    assert writing.few_steps(tmp_path).splitlines()[2] == "| quick | 4,992 | 18.2 | 10.5 | 0.9 | 29.1 |"
