@@ -24,7 +24,7 @@ class Raced:
     """Where it stands."""
 
 
-def seconds_of(case: str, *, size: int, folder: Path = RESULTS) -> Raced | None:
+def seconds_of(case: str, *, size: int, tool: str = OURS, folder: Path = RESULTS) -> Raced | None:
     """Return what scalesr took in the race, on the processor and from disk to disk.
 
     Parameters
@@ -33,19 +33,21 @@ def seconds_of(case: str, *, size: int, folder: Path = RESULTS) -> Raced | None:
         Its name.
     size
         Edge of the image.
+    tool
+        The name that the race gives to a way to run it.
     folder
         Where the results are.
 
     Returns
     -------
     Raced or None
-        `None` where there is no such race, or scalesr did not end in it.
+        `None` where there is no such race, or it did not end in it.
     """
     file = folder / f"race-{case}-{size}-cpu-disk.json"
     if not file.is_file():
         return None
     found = json.loads(file.read_text(encoding="utf-8"))
-    row = next((row for row in found.get("rows", []) if row.get("tool") == OURS), None)
+    row = next((row for row in found.get("rows", []) if row.get("tool") == tool), None)
     if row is None or row.get("seconds") is None:
         return None
     return Raced(seconds=float(row["seconds"]), file=file.name)

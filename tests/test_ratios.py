@@ -158,6 +158,9 @@ def test_seconds_of_the_race_are_those_of_the_same_size_and_tool(tmp_path: Path)
     found = seconds_of("edsr-2d", size=8192, folder=tmp_path)
     assert found is not None
     assert (found.seconds, found.file) == (4.0, file.name)
+    other = seconds_of("edsr-2d", size=8192, tool="monai", folder=tmp_path)
+    assert other is not None
+    assert other.seconds == 9.0
     assert seconds_of("edsr-2d", size=1024, folder=tmp_path) is None
     file.write_text(json.dumps({"size": 8192, "rows": [{"tool": "scalesr", "seconds": None, "failure": "too slow"}]}))
     assert seconds_of("edsr-2d", size=8192, folder=tmp_path) is None

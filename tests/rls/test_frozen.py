@@ -61,6 +61,7 @@ def test_gradients_of_noise_maps_are_those_of_the_generator(
     generator = make(settings).double()
     frozen = FrozenGenerator(generator)
     drawn = noise_maps(generator, torch.arange(2))
+    assert not isinstance(drawn, str)
     # The first map is the same for all objects.
     maps = [(each[:1] if place == 0 else each).clone().requires_grad_() for place, each in enumerate(drawn)]
     w = latents(generator, 2)
