@@ -61,7 +61,7 @@ class FrozenConv:
     def __init__(self, layer: StyledConv, dtype: torch.dtype) -> None:
         conv = layer.conv
         weight = conv.weight * conv.gain
-        self._style, self._up, self._pad, self._dtype = frozen_linear(conv.style), conv.up == 2, conv.kernel // 2, dtype
+        self._style, self._up, self._pad, self._dtype = _linear(conv.style), conv.up == 2, conv.kernel // 2, dtype
         # The gain of the rectifier, which it lets through, is put into what stands before it.
         self._power = (weight.square().sum((2, 3)).t() / GAIN**2).contiguous()
         self._strength, self._bias = layer.strength * GAIN, layer.bias * GAIN
@@ -138,7 +138,7 @@ class FrozenToImage:
     def __init__(self, layer: ToImage) -> None:
         conv = layer.conv
         self._weight = (conv.weight * conv.gain).flatten(1)
-        self._style, self._bias = frozen_linear(conv.style), layer.bias.detach().clone()[:, None, None]
+        self._style, self._bias = _linear(conv.style), layer.bias.detach().clone()[:, None, None]
 
     def __call__(self, x: torch.Tensor, scale: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """Return images (n, channels, y, x) of features (n, y, x inner) that a scale (n, inner) belongs to."""
@@ -202,7 +202,7 @@ class _Mixed(torch.autograd.Function):
         return of_x, of_weights
 
 
-def frozen_linear(layer: EqualLinear) -> tuple[torch.Tensor, torch.Tensor]:
+def _linear(layer: EqualLinear) -> tuple[torch.Tensor, torch.Tensor]:
     """Return weights and biases as they are used."""
     return (layer.weight * layer.gain).detach(), (layer.bias * layer.rate).detach()
 
